@@ -1,0 +1,390 @@
+"""TabularModel: what every action in every state leads to, as sparse rows of outcomes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from rlgrid.errors import InputError
+from rlgrid.rules import Outcome, compile_world
+from rlgrid.world import World
+
+if TYPE_CHECKING:
+    import gymnasium
+    from scipy.sparse import csr_array
+
+Floats: TypeAlias = NDArray[np.float64]
+Bools: TypeAlias = NDArray[np.bool_]
+
+#: How far a row of floating-point probabilities may be from 1.
+ROW_SUM_TOLERANCE = 1e-9
+
+
+class Tables(NamedTuple):
+    """The arrays of a model that compiled code reads. C distinct outcomes, N outcomes in all rows together."""
+
+    first: NDArray[np.int64]  # [S A + 1] where row ``state * n_actions + action`` begins
+    next_state: NDArray[np.int32]  # [N]
+    code: NDArray[np.integer[Any]]  # [N] uint16 (uint32 above 65,535 distinct outcomes) into the next four
+    probability: Floats  # [C]
+    reward: Floats  # [C] mean
+    terminated: Bools  # [C]
+    noise: NDArray[np.int64]  # [C] row of ``noise_values`` to draw the reward from; -1: it is constant
+    noise_values: Floats  # [D, K] values of a discrete reward
+    noise_cumulative: Floats  # [D, K] cumulative probabilities, the last 1
+    noise_std: Floats  # [D] standard deviation of the normal part
+    start_state: NDArray[np.int64]  # [n] states in which an episode may start
+    start_cumulative: Floats  # [n] cumulative probabilities, the last 1
+
+
+class TabularModel:
+    """A finite Markov decision process: sparse rows of outcomes, one row for each state and action.
+
+    A row without outcomes is an action that is not available there. States in which every outcome ends the
+    episode where it stands, at no reward, are terminal. The discount belongs to the learner; a world's suggestion is
+    kept in ``discount``.
+
+    Build one with :meth:`from_world`, :meth:`from_env` or :meth:`from_arrays`.
+
+    >>> import rlgrid
+    >>> model = TabularModel.from_world(rlgrid.load_world("frozen_lake_4x4"))
+    >>> model.n_states, model.n_actions, int(model.terminal.sum())
+    (16, 4, 5)
+    """
+
+    def __init__(
+        self,
+        tables: Tables,
+        n_states: int,
+        n_actions: int,
+        *,
+        name: str = "model",
+        discount: float | None = None,
+        shape: tuple[int, int] | None = None,
+        actions: Sequence[str] | None = None,
+        max_episode_steps: int | None = None,
+        outcomes: tuple[Outcome, ...] | None = None,
+    ) -> None:
+        self.tables = tables
+        self.n_states = n_states
+        self.n_actions = n_actions
+        self.name = name
+        self.discount = discount
+        self.shape = shape or (1, n_states)
+        self.actions = tuple(actions or (str(a) for a in range(n_actions)))
+        self.max_episode_steps = max_episode_steps
+        self.outcomes = outcomes
+        _check_model(self)
+
+    @classmethod
+    def from_world(cls, world: World) -> TabularModel:
+        """Compile a world's rules; rewards that are distributions enter by their mean and are drawn when sampled."""
+        table = compile_world(world)
+        starts = world.starts
+        rewards = [outcome.reward for outcome in table.outcomes]
+        noisy = [reward for reward in dict.fromkeys(rewards) if not reward.is_constant]
+        width = max([len(reward.values) for reward in noisy], default=1)
+        values, cumulative = np.zeros((len(noisy), width)), np.ones((len(noisy), width))
+        for i, reward in enumerate(noisy):
+            values[i, : len(reward.values)] = [float(v) for v in reward.values]
+            cumulative[i, : len(reward.values) - 1] = np.cumsum([float(p) for p in reward.probabilities])[:-1]
+        tables = Tables(
+            first=table.first,
+            next_state=table.next_state,
+            code=table.code,
+            probability=np.array([float(outcome.probability) for outcome in table.outcomes]),
+            reward=np.array([float(reward.mean) for reward in rewards]),
+            terminated=np.array([outcome.terminated for outcome in table.outcomes]),
+            noise=np.array([noisy.index(reward) if reward in noisy else -1 for reward in rewards], dtype=np.int64),
+            noise_values=values,
+            noise_cumulative=cumulative,
+            noise_std=np.array([reward.std for reward in noisy], dtype=np.float64),
+            start_state=starts.astype(np.int64),
+            start_cumulative=_cumulative(np.full(len(starts), 1.0 / len(starts))),
+        )
+        return cls(
+            tables,
+            world.n_states,
+            world.n_actions,
+            name=world.name,
+            discount=world.discount,
+            shape=world.shape,
+            actions=world.actions,
+            max_episode_steps=world.max_episode_steps,
+            outcomes=table.outcomes,
+        )
+
+    @classmethod
+    def from_env(cls, env: gymnasium.Env[Any, Any]) -> TabularModel:
+        """The model of an environment that has the toy-text ``P[state][action] = [(probability, next, reward, done)]``.
+
+        States that are only ever entered with ``done`` become terminal, whatever ``P`` says goes on after them.
+
+        Raises:
+            InputError: where the environment has no ``P``, or its rows are not probabilities.
+        """
+        base: Any = env.unwrapped
+        if isinstance(own := getattr(base, "model", None), cls):
+            return own
+        rows: Mapping[int, Mapping[int, Sequence[tuple[float, int, float, bool]]]] | None = getattr(base, "P", None)
+        name = env.spec.id if env.spec else type(base).__name__
+        if rows is None:
+            raise InputError(f"{name}: it has no model (no table P); allowed: learning from samples, or counting a model")
+        n_states, n_actions = len(rows), int(base.action_space.n)
+        flat = [(s * n_actions + a, *o) for s, actions in rows.items() for a, row in actions.items() for o in row if o[0]]
+        row, probability, next_state, reward, done = (np.array(column) for column in zip(*flat, strict=True))
+        start = np.asarray(getattr(base, "initial_state_distrib", np.ones(n_states)), dtype=np.float64)
+        desc = getattr(base, "desc", None)
+        shape = getattr(base, "shape", None) or (desc.shape if desc is not None else None)
+        return _assemble(
+            row,
+            next_state,
+            probability,
+            reward,
+            done.astype(np.bool_),
+            n_states,
+            n_actions,
+            start=start / start.sum(),
+            name=name,
+            shape=shape if shape and int(np.prod(shape)) == n_states else None,
+            max_episode_steps=env.spec.max_episode_steps if env.spec else None,
+        )
+
+    @classmethod
+    def from_arrays(
+        cls,
+        P: ArrayLike,
+        R: ArrayLike,
+        *,
+        terminal: ArrayLike | None = None,
+        available: ArrayLike | None = None,
+        start: ArrayLike | None = None,
+        discount: float | None = None,
+        name: str = "model",
+    ) -> TabularModel:
+        """A model from arrays.
+
+        Args:
+            P: transition probabilities [S, A, S].
+            R: rewards [S, A], or [S, A, S] where they depend on the next state.
+            terminal: bool [S]; entering such a state ends the episode.
+            available: bool [S, A]; rows of actions that are not available are left out.
+            start: start distribution [S]; uniform over the states that are not terminal by default.
+            discount: a suggestion for planners and learners.
+            name: shown in messages.
+
+        Raises:
+            InputError: for shapes that do not fit, rows that do not add up to 1, or rewards that are not finite.
+
+        >>> model = TabularModel.from_arrays(P=[[[0.0, 1.0]], [[0.0, 1.0]]], R=[[1.0], [0.0]], terminal=[False, True])
+        >>> model.terminal
+        array([False,  True])
+        """
+        P, R = np.asarray(P, dtype=np.float64), np.asarray(R, dtype=np.float64)
+        if P.ndim != 3 or P.shape[0] != P.shape[2] or R.shape not in (P.shape, P.shape[:2]):
+            raise InputError(f"{name}: found P {P.shape} and R {R.shape}; allowed: P [S, A, S] with R [S, A] or [S, A, S]")
+        n_states, n_actions = P.shape[:2]
+        ends = np.zeros(n_states, dtype=np.bool_) if terminal is None else np.asarray(terminal, dtype=np.bool_)
+        usable = np.ones((n_states, n_actions), dtype=np.bool_) if available is None else np.asarray(available, np.bool_)
+        if ends.shape != (n_states,) or usable.shape != (n_states, n_actions):
+            raise InputError(f"{name}: found terminal {ends.shape} and available {usable.shape}; allowed: [S] and [S, A]")
+        usable = usable | ends[:, None]
+        s, a, t = np.nonzero((P != 0) & usable[:, :, None])
+        reward = R[s, a, t] if R.ndim == 3 else R[s, a]
+        begin = np.where(ends, 0.0, 1.0) if start is None else np.asarray(start, dtype=np.float64)
+        model_rows = (s * n_actions + a, t, P[s, a, t], reward, ends[t])
+        return _assemble(
+            *model_rows, n_states, n_actions, start=begin / begin.sum(), name=name, discount=discount, terminal=ends
+        )
+
+    @cached_property
+    def row_length(self) -> NDArray[np.int64]:
+        """Number of outcomes of each row, [S A]."""
+        return np.diff(self.tables.first)
+
+    @cached_property
+    def available(self) -> Bools:
+        """Which actions there are in each state, bool [S, A]."""
+        return (self.row_length > 0).reshape(self.n_states, self.n_actions)
+
+    @cached_property
+    def expected_reward(self) -> Floats:
+        """Mean reward r(s, a), [S, A]; 0 for an action that is not available."""
+        t = self.tables
+        weighted = (t.probability * t.reward)[t.code]
+        return np.bincount(self.row_of_outcome, weighted, self.n_states * self.n_actions).reshape(self.available.shape)
+
+    @property
+    def row_of_outcome(self) -> NDArray[np.int64]:
+        """Row ``state * n_actions + action`` of each outcome, [N]."""
+        return np.repeat(np.arange(self.n_states * self.n_actions), self.row_length)
+
+    @cached_property
+    def terminal(self) -> Bools:
+        """States that absorb: every outcome stays, ends the episode and pays 0; bool [S]."""
+        t = self.tables
+        state = self.row_of_outcome // self.n_actions
+        rests = t.terminated[t.code] & (t.next_state == state) & (t.reward == 0)[t.code] & (t.noise < 0)[t.code]
+        return np.bincount(state[~rests], minlength=self.n_states) == 0
+
+    @cached_property
+    def start(self) -> Floats:
+        """Start distribution, [S]."""
+        distribution = np.zeros(self.n_states)
+        distribution[self.tables.start_state] = np.diff(self.tables.start_cumulative, prepend=0.0)
+        return distribution
+
+    @cached_property
+    def reachable(self) -> Bools:
+        """States that some policy reaches from the start distribution, bool [S]."""
+        t = self.tables
+        frontier = self.start > 0
+        seen = frontier.copy()
+        counts = np.diff(t.first[:: self.n_actions])
+        while frontier.any():
+            outgoing = np.repeat(frontier, counts)
+            frontier = np.zeros_like(seen)
+            frontier[t.next_state[outgoing]] = True
+            frontier &= ~seen
+            seen |= frontier
+        return seen
+
+    @cached_property
+    def P(self) -> dict[int, dict[int, list[tuple[float, int, float, bool]]]]:
+        """The toy-text form ``P[state][action] = [(probability, next_state, reward, terminated)]``, made when asked for."""
+        t = self.tables
+        columns = (t.probability[t.code], t.next_state, t.reward[t.code], t.terminated[t.code])
+        outcomes = list(zip(*(column.tolist() for column in columns), strict=True))
+        first, n = t.first.tolist(), self.n_actions
+        return {
+            s: {a: outcomes[first[s * n + a] : first[s * n + a + 1]] for a in range(n)} for s in range(self.n_states)
+        }
+
+    def chain(self, policy: Floats) -> tuple[csr_array[np.float64], Floats]:
+        """The Markov chain under a policy [S, A]: probabilities [S, S] of going on, and mean rewards [S].
+
+        Outcomes that end the episode carry no probability of going on, so rows may add up to less than 1.
+        """
+        from scipy.sparse import csr_array  # noqa: PLC0415
+
+        t = self.tables
+        row = self.row_of_outcome
+        weight = policy.ravel()[row] * np.where(t.terminated, 0.0, t.probability)[t.code]
+        kept = weight != 0
+        state = row[kept] // self.n_actions
+        shape = (self.n_states, self.n_states)
+        matrix = csr_array((weight[kept], (state, t.next_state[kept])), shape=shape)
+        matrix.sum_duplicates()
+        return matrix, (policy * self.expected_reward).sum(axis=1)
+
+
+def as_model(source: World | TabularModel | gymnasium.Env[Any, Any]) -> TabularModel:
+    """A model from whatever has one: a world, a model, or an environment with ``P``."""
+    if isinstance(source, TabularModel):
+        return source
+    if isinstance(source, World):
+        return TabularModel.from_world(source)
+    if hasattr(source, "unwrapped"):
+        return TabularModel.from_env(source)
+    raise InputError(f"model: found {type(source).__name__}; allowed: a World, a TabularModel or an environment with P")
+
+
+def check_policy(model: TabularModel, policy: ArrayLike) -> Floats:
+    """A policy [S, A] as contiguous floats; its rows have to be probabilities of available actions."""
+    array = np.ascontiguousarray(policy, dtype=np.float64)
+    if array.shape != (model.n_states, model.n_actions):
+        raise InputError(f"policy: found shape {array.shape}; allowed: {(model.n_states, model.n_actions)}, [S, A]")
+    wrong = ~(np.isclose(array.sum(axis=1), 1.0, rtol=0, atol=ROW_SUM_TOLERANCE) & (array >= 0).all(axis=1))
+    wrong |= ((array > 0) & ~model.available).any(axis=1)
+    if wrong.any():
+        s = int(np.argmax(wrong))
+        raise InputError(f"policy: found {array[s].tolist()} in state {s}; allowed: probabilities of available actions")
+    return array
+
+
+def _cumulative(probability: Floats) -> Floats:
+    cumulative = np.cumsum(probability)
+    cumulative[-1] = 1.0
+    return cumulative
+
+
+def _assemble(
+    row: NDArray[np.int64],
+    next_state: NDArray[np.int64],
+    probability: Floats,
+    reward: Floats,
+    terminated: Bools,
+    n_states: int,
+    n_actions: int,
+    *,
+    start: Floats,
+    name: str,
+    discount: float | None = None,
+    shape: tuple[int, int] | None = None,
+    max_episode_steps: int | None = None,
+    terminal: Bools | None = None,
+) -> TabularModel:
+    """A model from loose outcomes; equal ones are merged, rows of terminal states absorb."""
+    if not np.isfinite(reward).all():
+        s, a = divmod(int(row[np.argmin(np.isfinite(reward))]), n_actions)
+        raise InputError(f"{name}: the reward of state {s}, action {a} is not finite; allowed: finite rewards")
+    if terminal is None:
+        entered_open = np.bincount(next_state[~terminated], minlength=n_states) > 0
+        terminal = (np.bincount(next_state[terminated], minlength=n_states) > 0) & ~entered_open
+    keep = ~terminal[row // n_actions]
+    ends = np.flatnonzero(terminal)
+    end_rows = (ends[:, None] * n_actions + np.arange(n_actions)).ravel()
+    row = np.concatenate([row[keep], end_rows])
+    next_state = np.concatenate([next_state[keep], end_rows // n_actions])
+    probability = np.concatenate([probability[keep], np.ones(len(end_rows))])
+    reward = np.concatenate([reward[keep], np.zeros(len(end_rows))])
+    terminated = np.concatenate([terminated[keep], np.ones(len(end_rows), np.bool_)])
+    order = np.lexsort((terminated, reward, next_state, row))
+    row, next_state, reward, terminated = row[order], next_state[order], reward[order], terminated[order]
+    new = np.ones(len(row), dtype=np.bool_)
+    new[1:] = (np.diff(row) != 0) | (np.diff(next_state) != 0) | (np.diff(reward) != 0) | np.diff(terminated)
+    summed = np.add.reduceat(probability[order], np.flatnonzero(new)) if len(row) else probability
+    row, next_state, reward, terminated = row[new], next_state[new], reward[new], terminated[new]
+    distinct, code = np.unique(np.column_stack([summed, reward, terminated]), axis=0, return_inverse=True)
+    starts = np.flatnonzero(start)
+    tables = Tables(
+        first=np.concatenate([np.zeros(1, np.int64), np.cumsum(np.bincount(row, minlength=n_states * n_actions))]),
+        next_state=next_state.astype(np.int32),
+        code=code.ravel().astype(np.uint16 if len(distinct) <= 65_536 else np.uint32),
+        probability=np.ascontiguousarray(distinct[:, 0]),
+        reward=np.ascontiguousarray(distinct[:, 1]),
+        terminated=distinct[:, 2] != 0,
+        noise=np.full(len(distinct), -1, dtype=np.int64),
+        noise_values=np.zeros((0, 1)),
+        noise_cumulative=np.ones((0, 1)),
+        noise_std=np.zeros(0),
+        start_state=starts,
+        start_cumulative=_cumulative(start[starts]),
+    )
+    return TabularModel(
+        tables, n_states, n_actions, name=name, discount=discount, shape=shape, max_episode_steps=max_episode_steps
+    )
+
+
+def _check_model(model: TabularModel) -> None:
+    t = model.tables
+    size = model.n_states * model.n_actions
+    if not np.isfinite(t.reward).all():
+        raise InputError(f"{model.name}: a reward is not finite; allowed: finite rewards")
+    if len(t.next_state) and not (t.next_state.min() >= 0 and t.next_state.max() < model.n_states):
+        raise InputError(f"{model.name}: a next state is outside 0 to {model.n_states - 1}")
+    if not (t.probability > 0).all() or not np.isfinite(t.start_cumulative).all():
+        raise InputError(f"{model.name}: a probability is negative or not a number; allowed: between 0 and 1")
+    sums = np.bincount(model.row_of_outcome, t.probability[t.code], size)
+    wrong = (np.abs(sums - 1.0) > ROW_SUM_TOLERANCE) & (model.row_length > 0)
+    if wrong.any():
+        s, a = divmod(int(np.argmax(wrong)), model.n_actions)
+        total = sums[s * model.n_actions + a]
+        raise InputError(f"{model.name}: the outcomes of state {s}, action {a} add up to {total:.12g}; allowed: 1")
+    if not model.available.any(axis=1).all():
+        s = int(np.argmin(model.available.any(axis=1)))
+        raise InputError(f"{model.name}: state {s} has no available action; allowed: at least one")
