@@ -12,6 +12,7 @@ import stat
 import tomllib
 from collections.abc import Iterable
 from decimal import Decimal
+from difflib import get_close_matches
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, TypeVar
@@ -100,8 +101,11 @@ def to_fraction(found: object) -> Fraction:
         return found
     if isinstance(found, bool) or not isinstance(found, int | float | Decimal | str):
         raise ValueError(f'found {shown(found)}; allowed: a number or a fraction such as "1/3"')
+    # Sizes are bounded before the conversion: 1e999999999 is short to write and endless as a fraction.
+    if isinstance(found, Decimal) and found.is_finite() and not (found.adjusted() <= 30 and _decimals(found) <= 30):
+        raise ValueError(f"found {shown(found)}; allowed: a size up to 1e30, with at most 30 decimals")
     try:
-        if isinstance(found, str) and not re.fullmatch(r"\s*[+-]?\d{1,30}(/\d{1,30}|\.\d{1,30})?\s*", found):
+        if isinstance(found, str) and not _NUMBER.fullmatch(found):
             raise ValueError
         value = Fraction(str(found) if isinstance(found, float) else found)
     except (ValueError, OverflowError, ZeroDivisionError):
@@ -111,10 +115,18 @@ def to_fraction(found: object) -> Fraction:
     return value
 
 
+_NUMBER = re.compile(r"\s*[+-]?[0-9]{1,64}(/[0-9]{1,64}|\.[0-9]{1,30})?\s*")
+
+
+def _decimals(number: Decimal) -> int:
+    return -int(number.as_tuple().exponent)
+
+
 def to_probability(found: object) -> Fraction:
+    """Read a number or fraction between 0 and 1."""
     value = to_fraction(found)
     if not 0 <= value <= 1:
-        raise ValueError(f"found {shown(found)}; allowed: a probability between 0 and 1")
+        raise ValueError(f"found {number_to_toml(value)}; allowed: a probability between 0 and 1")
     return value
 
 
@@ -122,7 +134,8 @@ def check_sum(probabilities: list[Fraction]) -> None:
     """Probabilities have to add up to exactly 1; decimals are exact here, so nothing needs to be forgiven."""
     total = sum(probabilities, Fraction(0))
     if total != 1:
-        raise ValueError(f'the probabilities add up to {float(total):.12g}; allowed: exactly 1 (write "1/3", not 0.333)')
+        found = number_to_toml(total).strip('"')
+        raise ValueError(f'the probabilities add up to {found}; allowed: exactly 1 (write "1/3", not 0.333)')
 
 
 def to_reward(found: object) -> Reward:
@@ -134,7 +147,7 @@ def to_reward(found: object) -> Reward:
     if set(found) == {"mean", "std"}:
         std = to_fraction(found["std"])
         if std < 0:
-            raise ValueError(f"std: found {shown(found['std'])}; allowed: a number of at least 0")
+            raise ValueError(f".std: found {shown(found['std'])}; allowed: a number of at least 0")
         return Reward((to_fraction(found["mean"]),), std=float(std))
     if set(found) == {"values", "probabilities"}:
         values, probabilities = found["values"], found["probabilities"]
@@ -146,12 +159,24 @@ def to_reward(found: object) -> Reward:
         check_sum(weights)
         pairs = [(to_fraction(v), p) for v, p in zip(values, weights, strict=True) if p]
         return Reward(tuple(v for v, _ in pairs), tuple(p for _, p in pairs))
-    raise ValueError(f"found the keys {', '.join(found)}; allowed: a number, {{ values, probabilities }} or {{ mean, std }}")
+    keys = shown(", ".join(found))
+    raise ValueError(f"found the keys {keys}; allowed: a number, {{ values, probabilities }} or {{ mean, std }}")
 
 
 def shown(found: object) -> str:
     """A value as a short piece of a sentence."""
-    text = f'"{found}"' if isinstance(found, str) else str(found)
+    if isinstance(found, bool):
+        return str(found).lower()
+    if isinstance(found, list | dict):
+        return "a list" if isinstance(found, list) else "a table"
+    if isinstance(found, int) and abs(found) > 10**30:
+        return "a huge number"
+    return f'"{printable(found)}"' if isinstance(found, str) else printable(str(found))
+
+
+def printable(text: str) -> str:
+    """A text on one line, cut off where it is long."""
+    text = text if text.isprintable() else repr(text)[1:-1]
     return text if len(text) <= 40 else text[:37] + "..."
 
 
@@ -166,18 +191,36 @@ def _decode(wanted: type, found: object) -> object:
 
 
 _PATH = re.compile(r" - at `(?:key in )?\$\.?([^`]*)`$")
-_UNKNOWN = re.compile(r"^Object contains unknown field `(.*?)`")
+_UNKNOWN = "Object contains unknown field"
 _MISSING = re.compile(r"^Object missing required field `(.*?)`")
 _EXPECTED = re.compile(r"^Expected `(.*?)`, got `(.*?)`")
-_WORDS = {"str": "text", "int": "a whole number", "float": "a number", "bool": "true or false", "array": "a list", "object": "a table", "null": "nothing"}
+_WORDS = {
+    "str": "text",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "a table",
+}
 
 
-def _words(kind: str) -> str:
-    return " or ".join(_WORDS.get(part.strip(), part.strip()) for part in kind.split("|"))
+def _words(kinds: str) -> str:
+    """The types that msgspec expected, in words; ``null``, which TOML cannot write, is left out."""
+    return " or ".join(_WORDS.get(kind, kind) for kind in kinds.split(" | ") if kind != "null")
+
+
+def _value_at(data: Any, path: str) -> Any:
+    """The value that stands at a path such as ``wind.up[2]``."""
+    for key, index in re.findall(r"([^.\[\]]+)|\[(\d+)\]", path):
+        data = data[int(index)] if index else data[key]
+    return data
 
 
 def convert(data: object, wanted: type[T], *, where: str, key: str = "") -> T:
-    """Check parsed data against a struct; ``where`` (a file) and ``key`` begin the sentence of the ``InputError``."""
+    """Check parsed data against a struct; ``where`` (a file) and ``key`` begin the sentence of the ``InputError``.
+
+    A struct's own complaint may begin with a dot and a key, which then continues the path to the struct.
+    """
     try:
         return msgspec.convert(data, wanted, dec_hook=_decode)
     except msgspec.ValidationError as error:
@@ -186,14 +229,16 @@ def convert(data: object, wanted: type[T], *, where: str, key: str = "") -> T:
         below = found.group(1).replace("[...]", "") if found else ""
         path = [part for part in (key, below) if part]
         text = _PATH.sub("", text)
-        if match := _UNKNOWN.match(text):
+        if text.startswith(_UNKNOWN):
             allowed = _fields_at(wanted, below)
-            text = "unknown key: " + one_of(match.group(1), allowed)
+            unknown = next(name for name in _value_at(data, below) if name not in allowed)
+            text = "unknown key: " + one_of(printable(unknown), allowed)
         elif match := _MISSING.match(text):
             text = f'the key "{match.group(1)}" is missing'
         elif match := _EXPECTED.match(text):
-            text = f"found {_words(match.group(2))}; allowed: {_words(match.group(1))}"
-        raise InputError(": ".join([where, *([".".join(path)] if path else []), text])) from None
+            text = f"found {shown(_value_at(data, below))}; allowed: {_words(match.group(1))}"
+        place = ".".join(path)
+        raise InputError(f"{where}: {place}{'' if not place or text.startswith('.') else ': '}{text}") from None
 
 
 def _fields_at(wanted: Any, path: str) -> list[str]:
@@ -211,15 +256,22 @@ def read_text(path: str | os.PathLike[str]) -> str:
     try:
         status = file.stat()
         if not stat.S_ISREG(status.st_mode):
-            raise InputError(f"{file}: not a regular file")
+            raise InputError(f"{file}: not a regular file; allowed: a text file")
         if status.st_size > MAX_FILE_BYTES:
             raise InputError(f"{file}: {status.st_size:,} bytes are too many; allowed: at most {MAX_FILE_BYTES:,}")
-        text = file.read_bytes().decode("utf-8")
-    except OSError as error:
-        raise InputError(f"{file}: cannot be read: {error.strerror}") from None
+        return file.read_bytes().decode("utf-8")
+    except InputError:
+        raise
+    except FileNotFoundError:
+        near = get_close_matches(file.stem, [other.stem for other in file.parent.glob("*.toml")], n=1)
+        hint = f"; did you mean {near[0]}.toml?" if near else ""
+        raise InputError(f"{file}: there is no such file{hint}") from None
     except UnicodeDecodeError as error:
-        raise InputError(f"{file}: not UTF-8 text (byte {error.start + 1} is 0x{error.object[error.start]:02x})") from None
-    return text
+        raise InputError(
+            f"{file}: not UTF-8 text (byte {error.start + 1} is 0x{error.object[error.start]:02x})"
+        ) from None
+    except (OSError, ValueError) as error:  # ValueError: a null character in the path
+        raise InputError(f"{file}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
 
 
 def parse_toml(text: str, *, where: str) -> dict[str, Any]:
@@ -232,5 +284,7 @@ def parse_toml(text: str, *, where: str) -> dict[str, Any]:
         return tomllib.loads(text.removeprefix("\ufeff"), parse_float=Decimal)
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{where}: not valid TOML: {str(error)[0].lower()}{str(error)[1:]}") from None
+    except (ValueError, ArithmeticError):
+        raise InputError(f"{where}: not valid TOML: a number has too many digits") from None
     except RecursionError:
         raise InputError(f"{where}: not valid TOML: nested too deeply") from None

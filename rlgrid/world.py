@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +15,17 @@ from numpy.typing import NDArray
 
 from rlgrid import library
 from rlgrid.errors import InputError, one_of
-from rlgrid.schema import Reward, check_sum, convert, number_to_toml, parse_toml, read_text, shown, to_probability
+from rlgrid.schema import (
+    Reward,
+    check_sum,
+    convert,
+    number_to_toml,
+    parse_toml,
+    printable,
+    read_text,
+    shown,
+    to_probability,
+)
 
 FLOOR, WALL, START = ".", "#", "S"
 
@@ -36,14 +47,14 @@ class _Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     """Frozen, keyword-only, no unknown keys; ``dict`` so that derived arrays are computed once."""
 
 
-class Leave(_Struct):
+class Leave(_Struct, frozen=True):
     """Every action in this cell leads to a cell marked ``to``."""
 
     to: str
     reward: Reward | None = None
 
 
-class Cell(_Struct):
+class Cell(_Struct, frozen=True):
     """What one map symbol means."""
 
     wall: bool = False
@@ -59,8 +70,6 @@ class Cell(_Struct):
         if self.bump is not None and not self.wall:
             raise ValueError('"bump" is paid by who runs into a wall; add wall = true')
         exclusive = [key for key in ("wall", "enter_to", "leave", "exit", "terminal") if getattr(self, key)]
-        if self.exit is not None and "exit" not in exclusive:
-            exclusive.append("exit")
         if len(exclusive) > 1:
             raise ValueError(f'"{exclusive[0]}" and "{exclusive[1]}" exclude each other')
         if self.start and (self.wall or self.terminal):
@@ -69,7 +78,7 @@ class Cell(_Struct):
             raise ValueError('"wall" and "enter" exclude each other; a wall is never entered')
 
 
-class RewardRules(_Struct):
+class RewardRules(_Struct, frozen=True):
     """What steps and bumps pay, and what each action costs on top."""
 
     step: Reward = Reward((Fraction(0),))
@@ -79,7 +88,7 @@ class RewardRules(_Struct):
     action: dict[str, Reward] = {}
 
 
-class Slip(_Struct):
+class Slip(_Struct, frozen=True):
     """Where a move may go instead: turned by degrees clockwise, or another action drawn uniformly."""
 
     turn: dict[str, Fraction] | None = None
@@ -87,20 +96,37 @@ class Slip(_Struct):
 
     def __post_init__(self) -> None:
         if (self.turn is None) == (self.random is None):
-            raise ValueError('allowed: exactly one of "turn" and "random"')
+            found = 'neither "turn" nor "random"' if self.turn is None else 'both "turn" and "random"'
+            raise ValueError(f"found {found}; allowed: exactly one of them")
         if self.random is not None:
-            to_probability(self.random)
-        for degrees in self.turn or {}:
-            if degrees not in _DEGREES:
-                raise ValueError(f"turn: {one_of(degrees, _DEGREES)}")
+            _check_probability(self.random, ".random")
         if self.turn is not None:
-            check_sum([to_probability(p) for p in self.turn.values()])
+            for degrees in self.turn:
+                if degrees not in _DEGREES:
+                    raise ValueError(f".turn: {one_of(degrees, _DEGREES)}")
+            _check_distribution(self.turn, ".turn")
 
 
 _DEGREES = [str(d) for d in (0, 45, -45, 90, -90, 135, -135, 180, -180, 225, -225, 270, -270, 315, -315)]
 
 
-class Wind(_Struct):
+def _check_probability(found: Fraction, key: str) -> None:
+    try:
+        to_probability(found)
+    except ValueError as error:
+        raise ValueError(f"{key}: {error}") from None
+
+
+def _check_distribution(found: dict[str, Fraction], key: str) -> None:
+    for outcome, probability in found.items():
+        _check_probability(probability, f"{key}.{outcome}")
+    try:
+        check_sum(list(found.values()))
+    except ValueError as error:
+        raise ValueError(f"{key}: {error}") from None
+
+
+class Wind(_Struct, frozen=True):
     """Pushes by column (up, down) and by row (left, right), in cells; ``varies`` is added where there is wind."""
 
     up: list[int] | None = None
@@ -111,15 +137,15 @@ class Wind(_Struct):
 
     def __post_init__(self) -> None:
         if not any((self.up, self.down, self.left, self.right)):
-            raise ValueError('allowed: at least one of "up", "down", "left" and "right"')
-        for change in self.varies or {}:
-            if not (change.removeprefix("-").isdecimal() and len(change) <= 5 and int(change) == int(str(int(change)))):
-                raise ValueError(f"varies: found {shown(change)}; allowed: whole numbers such as -1, 0, 1")
+            raise ValueError('found no wind; allowed: at least one of "up", "down", "left" and "right"')
         if self.varies is not None:
-            check_sum([to_probability(p) for p in self.varies.values()])
+            for change in self.varies:
+                if not re.fullmatch("0|-?[1-9][0-9]{0,3}", change):
+                    raise ValueError(f".varies: found {shown(change)}; allowed: whole numbers such as -1, 0, 1")
+            _check_distribution(self.varies, ".varies")
 
 
-class World(_Struct):
+class World(_Struct, frozen=True):
     """A gridworld: an ASCII map, the meaning of its symbols, and the rules of a step.
 
     States are row-major cell indices ``row * n_cols + col`` over all cells; walls keep an index and are never
@@ -161,7 +187,7 @@ class World(_Struct):
         cells = data.get("cells", {})
         if not isinstance(cells, dict):
             raise InputError(f"{where}: cells: found {shown(cells)}; allowed: a table")
-        data["cells"] = {s: convert(c, Cell, where=where, key=f"cells.{s}") for s, c in cells.items()}
+        data["cells"] = {s: convert(c, Cell, where=where, key=f"cells.{printable(s)}") for s, c in cells.items()}
         return convert(data, cls, where=where)
 
     def to_toml(self) -> str:
@@ -261,18 +287,22 @@ def _check_map(world: World) -> None:
         if len(row) != width:
             raise ValueError(f"map: row {number} has {len(row)} cells, row 1 has {width}; allowed: rows of one length")
     for symbol in world.cells:
-        if len(symbol) != 1:
+        if len(symbol) != 1 or symbol == "\n":
             raise ValueError(f"cells: found {shown(symbol)}; allowed: a single symbol of the map")
         if symbol in (FLOOR, WALL, START):
             meaning = {FLOOR: "floor", WALL: "wall", START: "start"}[symbol]
-            raise ValueError(f'cells: "{symbol}" has two meanings, it is built in as {meaning}; allowed: another symbol')
+            raise ValueError(
+                f'cells: "{symbol}" has two meanings, it is built in as {meaning}; allowed: another symbol'
+            )
         if symbol not in world.map:
             raise ValueError(f'cells: "{symbol}" does not occur in the map; allowed: symbols that do')
     present = set(world.map) - {"\n"}
     for symbol in sorted(present - set(world.legend)):
-        row = next(i for i, text in enumerate(world.rows) if symbol in text)
-        place = f"map: row {row + 1}, column {world.rows[row].index(symbol) + 1}"
-        raise ValueError(f"{place}: unknown symbol {symbol!r}; allowed: {' '.join(sorted(world.legend))}, or add it to cells")
+        number, text = next((i, text) for i, text in enumerate(world.rows, start=1) if symbol in text)
+        place = f"map: row {number}, column {text.index(symbol) + 1}"
+        raise ValueError(
+            f"{place}: unknown symbol {symbol!r}; allowed: {' '.join(sorted(world.legend))}, or add it to cells"
+        )
     for symbol, cell in world.cells.items():
         for key, target in (("enter_to", cell.enter_to), ("leave.to", cell.leave and cell.leave.to)):
             if target is not None and (target not in world.legend or world.legend[target].wall):
@@ -283,18 +313,22 @@ def _check_map(world: World) -> None:
 def _check_numbers(world: World) -> None:
     if world.discount is not None and not 0 <= world.discount <= 1:
         raise ValueError(f"discount: found {world.discount:g}; allowed: a number between 0 and 1")
-    if world.max_episode_steps is not None and world.max_episode_steps < 1:
-        raise ValueError(f"max_episode_steps: found {world.max_episode_steps}; allowed: at least 1")
+    if world.max_episode_steps is not None and not 1 <= world.max_episode_steps < 2**31:
+        raise ValueError(f"max_episode_steps: found {shown(world.max_episode_steps)}; allowed: 1 to {2**31 - 1}")
     if world.edge not in ("stay", "clip"):
         raise ValueError(f"edge: {one_of(world.edge, ['stay', 'clip'])}")
     if world.slip is not None and world.slip.random is not None and world.n_actions < 2:
         raise ValueError("slip.random: there is no other action to draw; allowed: in worlds with two actions or more")
-    for key, length, unit in (("up", 1, "columns"), ("down", 1, "columns"), ("left", 0, "rows"), ("right", 0, "rows")):
-        wind = getattr(world.wind, key, None)
-        if wind is not None and len(wind) != world.shape[length]:
-            raise ValueError(f"wind.{key}: found {len(wind)} numbers; allowed: {world.shape[length]}, as the map has {unit}")
-        if wind is not None and max(map(abs, wind)) > max(world.shape):
-            raise ValueError(f"wind.{key}: found a wind of {max(wind, key=abs)}; allowed: at most {max(world.shape)} cells")
+    for key, axis in (("up", 1), ("down", 1), ("left", 0), ("right", 0)):
+        wind, length = getattr(world.wind, key, None), world.shape[axis]
+        if wind is None:
+            continue
+        if len(wind) != length:
+            one = f"one for each {('row', 'column')[axis]}"
+            raise ValueError(f"wind.{key}: found {len(wind)} numbers; allowed: {length}, {one}")
+        strongest, limit = max(wind, key=abs), max(world.shape)
+        if abs(strongest) > limit:
+            raise ValueError(f"wind.{key}: found a wind of {shown(strongest)}; allowed: at most {limit} cells")
 
 
 def _quoted(text: str) -> str:
@@ -323,8 +357,7 @@ def world_to_toml(world: World) -> str:
     lines += [f'edge = "{world.edge}"'] if world.edge != "stay" else []
     lines += [f"actions = [{', '.join(_quoted(action) for action in world.actions)}]"]
     literal = "'" not in world.map and all(ch.isprintable() for ch in set(world.map) - {"\n"})
-    text = "\n".join(world.rows)
-    lines += [f"map = '''\n{text}\n'''" if literal else f"map = {_quoted(text)}"]
+    lines += [f"map = '''\n{world.map}'''" if literal else f"map = {_quoted(world.map)}"]
     rules = world.reward
     paid = {"step": rules.step.to_toml()} if rules.step != RewardRules().step else {}
     paid |= {"bump": rules.bump.to_toml()} if rules.bump is not None else {}
@@ -341,7 +374,9 @@ def world_to_toml(world: World) -> str:
         lines += ["", "[slip]", f"turn = {_inline(turn)}" if turn else f"random = {number_to_toml(world.slip.random)}"]  # type: ignore[arg-type]
     if world.wind is not None:
         lines += ["", "[wind]"]
-        lines += [f"{key} = {getattr(world.wind, key)}" for key in ("up", "down", "left", "right") if getattr(world.wind, key)]
+        lines += [
+            f"{key} = {getattr(world.wind, key)}" for key in ("up", "down", "left", "right") if getattr(world.wind, key)
+        ]
         varies = {change: number_to_toml(p) for change, p in (world.wind.varies or {}).items()}
         lines += [f"varies = {_inline(varies)}"] if varies else []
     return "\n".join(lines) + "\n"

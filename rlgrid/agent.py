@@ -1,0 +1,311 @@
+"""Agent: a learner with its behavior and its random streams, put together from a recipe."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from rlgrid.batch import Batch
+from rlgrid.behaviors import Behavior, EpsilonGreedy, Stored
+from rlgrid.errors import InputError, one_of
+from rlgrid.feeds import Feed, Rollout, Sweep, spaces_of
+from rlgrid.learner import Entry, Episode, Improvement, Learner, NoImprovement, Nowhere, OneStep, Together
+from rlgrid.model import TabularModel, check_policy
+from rlgrid.randomness import Stream, new_stream
+from rlgrid.recipe import Recipe, read_recipe, to_step_size
+from rlgrid.step_sizes import Constant, StepSize
+from rlgrid.targets import Expected, Greedy, NextAction, Return, Target
+
+if TYPE_CHECKING:
+    import gymnasium
+
+#: Where neither the caller nor the recipe nor the world names a discount.
+DEFAULT_DISCOUNT = 0.99
+
+_NEVER = 2**62
+
+
+def resolve_discount(*candidates: float | None) -> float:
+    """The first discount that is given."""
+    for discount in candidates:
+        if discount is not None:
+            if not 0 <= discount <= 1:
+                raise InputError(f"discount: found {discount:g}; allowed: 0 to 1")
+            return float(discount)
+    return DEFAULT_DISCOUNT
+
+
+class Actor:
+    """Something that acts and learns, as feeds see it.
+
+    Attributes:
+        learner: table, counters and choices, as compiled code reads them.
+        behavior: how it acts.
+        streams: random streams of the behavior and of the learner.
+    """
+
+    def __init__(self, learner: Learner, behavior: Behavior, n_actions: int, streams: list[Stream]) -> None:
+        self.learner = learner
+        self.behavior = behavior
+        self.n_actions = n_actions
+        self.streams = streams
+
+    def act(self, state: int) -> int:
+        """Draw an action for a state."""
+        from rlgrid.kernels.interaction import choose  # noqa: PLC0415 (Numba loads when it is used)
+
+        action, _ = choose(self.behavior, self.learner.table, int(state), self.streams[0])
+        return int(action)
+
+    def update(self, batch: Batch) -> None:
+        """Learn from a batch: its transitions in order, then what lands at its end."""
+        from rlgrid.kernels.interaction import learn_batch  # noqa: PLC0415
+
+        _check_batch(batch, len(self.learner.table), self.n_actions)
+        done = learn_batch(self.learner, batch, 0)
+        while done < batch.size:
+            self.make_room()
+            done = learn_batch(self.learner, batch, done)
+        self.settle()
+
+    def settle(self) -> None:
+        """End a batch."""
+        from rlgrid.kernels.interaction import settle_batch  # noqa: PLC0415
+
+        settle_batch(self.learner)
+
+    def make_room(self) -> None:
+        """Double the window, which waits for the end of a long episode."""
+        window = self.learner.window
+        assert isinstance(window, Episode)
+        longer = {k: np.concatenate([v, np.zeros_like(v)]) for k, v in window._asdict().items() if k in _GROWING}
+        self.learner = self.learner._replace(window=window._replace(**longer))
+
+
+def policy_actor(policy: NDArray[np.float64], seed: np.random.SeedSequence) -> Actor:
+    """Acts by a policy [S, A] and learns nothing."""
+    learner = Learner(
+        table=np.zeros((len(policy), 1)),
+        count=np.zeros((len(policy), 1), np.int64),
+        clock=np.zeros(1, np.int64),
+        discount=0.0,
+        target=Return(),
+        window=OneStep(),
+        step_size=Constant(0.0),
+        credit=Nowhere(),
+        improvement=NoImprovement(),
+    )
+    return Actor(learner, Stored(policy), policy.shape[1], [new_stream(seed)])
+
+
+class Agent(Actor):
+    """Learns from batches, whatever made them: exact sweeps, episodes or single transitions.
+
+    Use :func:`load_agent` to make one.
+
+    Attributes:
+        recipe: the choices behind it.
+        env_seed: seed of the environment that it learns from.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        n_states: int,
+        n_actions: int,
+        *,
+        discount: float,
+        seed: int | None = 0,
+        policy: NDArray[np.float64] | None = None,
+        step_size: StepSize | None = None,
+        available: NDArray[np.bool_] | None = None,
+    ) -> None:
+        self.recipe = recipe
+        env_seed, *streams = np.random.SeedSequence(seed).spawn(3)
+        self.env_seed = int(env_seed.generate_state(1)[0])
+        shape = (n_states, n_actions if recipe.table == "q" else 1)
+        table = np.full(shape, recipe.initial_value)
+        if available is not None and recipe.table == "q":
+            table[~available] = -np.inf
+        behavior: Behavior = EpsilonGreedy(recipe.epsilon or 0.0) if policy is None else Stored(policy)
+        learner = Learner(
+            table=table,
+            count=np.zeros(shape, np.int64),
+            clock=np.zeros(1, np.int64),
+            discount=discount,
+            target=_target(recipe, behavior),
+            window=_window(recipe, shape),
+            step_size=to_step_size(recipe.step_size) if step_size is None else step_size,
+            credit=Together(np.zeros(shape), np.zeros(shape)) if recipe.credit == "together" else Entry(),
+            improvement=_improvement(recipe, policy),
+        )
+        super().__init__(learner, behavior, n_actions, [new_stream(child) for child in streams])
+
+    @property
+    def discount(self) -> float:
+        return self.learner.discount
+
+    @property
+    def q(self) -> NDArray[np.float64]:
+        """Action values, a copy [S, A]; -inf where an action is not available.
+
+        Raises:
+            InputError: for an agent that learns state values only.
+        """
+        if self.recipe.table == "v":
+            raise InputError(f"{self.recipe.name}: it learns state values; allowed: agent.v")
+        return self.learner.table.copy()
+
+    @property
+    def v(self) -> NDArray[np.float64]:
+        """State values under :attr:`policy` according to the table, [S]."""
+        table = self.learner.table
+        if self.recipe.table == "v":
+            return table[:, 0].copy()
+        return np.where(self.policy > 0, self.policy * np.where(table > -np.inf, table, 0.0), 0.0).sum(axis=1)
+
+    @property
+    def policy(self) -> NDArray[np.float64]:
+        """The policy that is learned, [S, A]: the stored one, or the greedy one with ties shared equally."""
+        if isinstance(self.behavior, Stored):
+            return self.behavior.probability.copy()
+        best = self.learner.table == self.learner.table.max(axis=1, keepdims=True)
+        return best / best.sum(axis=1, keepdims=True)
+
+    @property
+    def behavior_policy(self) -> NDArray[np.float64]:
+        """The policy that acts, [S, A]."""
+        if isinstance(self.behavior, Stored):
+            return self.behavior.probability.copy()
+        available = self.learner.table > -np.inf
+        uniform = available / available.sum(axis=1, keepdims=True)
+        return (1.0 - self.behavior.epsilon) * self.policy + self.behavior.epsilon * uniform
+
+    def feed(self, env: gymnasium.Env[Any, Any] | TabularModel) -> Feed:
+        """Where this agent's experience comes from, in an environment."""
+        if self.recipe.feed == "sweep":
+            return Sweep(env)
+        recipe = self.recipe
+        return Rollout(
+            env,
+            starts=recipe.starts,
+            episode_length=recipe.episode_length,
+            episodes_per_pair=recipe.episodes_per_pair,
+            seed=self.env_seed,
+        )
+
+
+_GROWING = ("state", "column", "reward")
+_VISITS = {"start": 0, "first": 1, "every": 2}
+
+
+def _target(recipe: Recipe, behavior: Behavior) -> Target:
+    if recipe.target == "greedy":
+        return Greedy()
+    if recipe.target == "next_action":
+        return NextAction()
+    return Return() if recipe.target == "return" else Expected(behavior)
+
+
+def _window(recipe: Recipe, shape: tuple[int, int]) -> OneStep | Episode:
+    if recipe.target != "return":
+        return OneStep()
+    room = recipe.episode_length or 256
+    seen = np.zeros(shape if recipe.visits == "first" else (0, 0), np.int64)
+    length = np.zeros(1, np.int64)
+    visits = _VISITS[recipe.visits]
+    return Episode(np.zeros(room, np.int64), np.zeros(room, np.int64), np.zeros(room), length, seen, visits)
+
+
+def _improvement(recipe: Recipe, policy: NDArray[np.float64] | None) -> NoImprovement | Improvement:
+    if policy is None or not recipe.improves:
+        return NoImprovement()
+    every, within = recipe.improve_every or _NEVER, recipe.improve_within
+    tolerance = -1.0 if within is None else within
+    return Improvement(policy, every, tolerance, np.zeros(2, np.int64), np.zeros(1))
+
+
+def _check_batch(batch: Batch, n_states: int, n_actions: int) -> None:
+    """Compiled code does not check indices; this does."""
+    if batch.size == 0:
+        return
+    for name, limit in (("state", n_states), ("next_state", n_states), ("action", n_actions), ("next_action", n_actions)):
+        column = getattr(batch, name)
+        if len(column) != batch.size or column.min() < 0 or column.max() >= limit:
+            raise InputError(f"batch: {name} has values outside 0 to {limit - 1}, or another length than the rest")
+
+
+def _initial_policy(policy: str | ArrayLike | None, model_actions: tuple[str, ...], available: NDArray[np.bool_]) -> Any:
+    """The policy to begin with, [S, A]; always an array of its own."""
+    if policy is None:
+        return None
+    if not isinstance(policy, str):
+        return np.array(policy, dtype=np.float64)
+    if policy == "uniform":
+        return available / available.sum(axis=1, keepdims=True)
+    if policy not in model_actions:
+        raise InputError(f"policy: {one_of(policy, ['uniform', *model_actions])}")
+    chosen = np.zeros(available.shape)
+    chosen[:, model_actions.index(policy)] = 1.0
+    return chosen
+
+
+def load_agent(
+    recipe: str | os.PathLike[str],
+    env: gymnasium.Env[Any, Any] | TabularModel,
+    *,
+    seed: int | None = 0,
+    **settings: Any,
+) -> Agent:
+    """Make an agent from a recipe for an environment.
+
+    Args:
+        recipe: a catalog name (``rlgrid agents`` lists them) or a path to a .toml file.
+        env: an environment with discrete states and actions, or a model.
+        seed: of everything random in the agent and in its training; ``None`` takes fresh entropy.
+        **settings: keys of the recipe to set anew, such as ``step_size``, ``epsilon`` and ``discount``. ``policy``
+            may be an array [S, A]; ``step_size`` may be a ``Constant``, ``Harmonic`` or ``Polynomial``.
+
+    Raises:
+        InputError: for an unknown recipe, a setting that is not allowed, or an environment that does not fit.
+
+    >>> import rlgrid
+    >>> agent = rlgrid.load_agent("q_learning", rlgrid.GridWorld("cliff"), seed=1, step_size=0.5)
+    >>> agent.q.shape
+    (48, 4)
+    """
+    arrays: dict[str, Any] = {}
+    if "policy" in settings and not isinstance(settings["policy"], str | None):
+        arrays["policy"] = settings["policy"]
+        settings["policy"] = "uniform"
+    if isinstance(settings.get("step_size"), tuple):
+        arrays["step_size"] = settings.pop("step_size")
+    chosen = read_recipe(recipe, settings)
+    spaces = spaces_of(env)
+    policy = _initial_policy(arrays.get("policy", chosen.policy), spaces.actions, spaces.available)
+    if policy is not None and spaces.model is not None:
+        policy = check_policy(spaces.model, policy)
+    _check_episodes_end(chosen, spaces.model)
+    return Agent(
+        chosen,
+        spaces.n_states,
+        spaces.n_actions,
+        discount=resolve_discount(chosen.discount, spaces.discount),
+        seed=seed,
+        policy=policy,
+        step_size=arrays.get("step_size"),
+        available=None if spaces.available.all() else spaces.available,
+    )
+
+
+def _check_episodes_end(recipe: Recipe, model: TabularModel | None) -> None:
+    if model is None or recipe.target != "return" or recipe.episode_length or model.max_episode_steps:
+        return
+    if not model.tables.terminated[model.tables.code[model.reachable[model.row_of_outcome // model.n_actions]]].any():
+        raise InputError(
+            f"{recipe.name}: in {model.name} episodes never end, and a return has to; "
+            "allowed with episode_length set, or with max_episode_steps in the world"
+        )

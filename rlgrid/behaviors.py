@@ -1,0 +1,133 @@
+"""How actions are chosen from a table of action values, and what a state is worth under that choice.
+
+An action that is not available has the value -inf; no rule here draws it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rlgrid.dispatch import choice, function, rule
+from rlgrid.randomness import Stream, uniform
+
+Table: TypeAlias = NDArray[np.float64]
+
+#: The least finite number: "any action that is available".
+LEAST = -1.7976931348623157e308
+
+
+class EpsilonGreedy(NamedTuple):
+    """A greedy action with probability 1 - epsilon + epsilon/|A|, any other with epsilon/|A| (Zhao, Sec. 5.4).
+
+    Ties between greedy actions are broken at random. epsilon = 0 is the greedy policy.
+    """
+
+    epsilon: float
+
+
+class Stored(NamedTuple):
+    """A policy kept as an array [S, A]; a learner may improve it (see :class:`rlgrid.learner.Improvement`)."""
+
+    probability: NDArray[np.float64]
+
+
+Behavior: TypeAlias = EpsilonGreedy | Stored
+
+
+@rule
+def draw(behavior: Any, table: Table, state: int, stream: Stream) -> tuple[int, float]:  # type: ignore[empty-body]
+    """An action for a state, and the probability b(a|s) with which it was drawn."""
+
+
+@rule
+def expected(behavior: Any, table: Table, state: int) -> float:  # type: ignore[empty-body]
+    """The value of a state under the behavior, sum_a b(a|s) q(s, a)."""
+
+
+@function
+def greatest(table: Table, state: int) -> float:
+    """max_a q(state, a)."""
+    best = table[state, 0]
+    for a in range(1, table.shape[1]):
+        best = max(best, table[state, a])
+    return best
+
+
+@function
+def nth_at_least(table: Table, state: int, value: float, n: int) -> int:
+    """The n-th action (from 0) worth at least ``value``."""
+    last = 0
+    for a in range(table.shape[1]):
+        if table[state, a] >= value:
+            last = a
+            if n == 0:
+                break
+            n -= 1
+    return last
+
+
+@choice(draw, EpsilonGreedy)
+def _draw_epsilon_greedy(behavior: EpsilonGreedy, table: Table, state: int, stream: Stream) -> tuple[int, float]:
+    n_actions = table.shape[1]
+    best = -np.inf
+    ties = 0
+    available = 0
+    for a in range(n_actions):
+        value = table[state, a]
+        available += value > -np.inf
+        if value > best:
+            best = value
+            ties = 1
+        elif value == best:
+            ties += 1
+    u = uniform(stream)
+    if u < behavior.epsilon:
+        action = min(int(u / behavior.epsilon * n_actions), n_actions - 1)
+        if available < n_actions and table[state, action] == -np.inf:
+            action = nth_at_least(table, state, LEAST, int(uniform(stream) * available))
+    else:
+        action = nth_at_least(table, state, best, int((u - behavior.epsilon) / (1.0 - behavior.epsilon) * ties))
+    probability = behavior.epsilon / available
+    if table[state, action] == best:
+        probability += (1.0 - behavior.epsilon) / ties
+    return action, probability
+
+
+@choice(draw, Stored)
+def _draw_stored(behavior: Stored, table: Table, state: int, stream: Stream) -> tuple[int, float]:
+    u = uniform(stream)
+    action = 0
+    below = 0.0
+    for a in range(behavior.probability.shape[1]):
+        if behavior.probability[state, a] > 0.0:
+            action = a
+            below += behavior.probability[state, a]
+            if u < below:
+                break
+    return action, behavior.probability[state, action]
+
+
+@choice(expected, EpsilonGreedy)
+def _expected_epsilon_greedy(behavior: EpsilonGreedy, table: Table, state: int) -> float:
+    best = -np.inf
+    total = 0.0
+    available = 0
+    for a in range(table.shape[1]):
+        value = table[state, a]
+        best = max(best, value)
+        if value > -np.inf:
+            total += value
+            available += 1
+    return (1.0 - behavior.epsilon) * best + behavior.epsilon * (total / available)
+
+
+@choice(expected, Stored)
+def _expected_stored(behavior: Stored, table: Table, state: int) -> float:
+    value = 0.0
+    for a in range(table.shape[1]):
+        if behavior.probability[state, a] > 0.0:
+            value += behavior.probability[state, a] * table[state, a]
+    return value

@@ -1,0 +1,53 @@
+"""Rules chosen by the type of their first argument, in plain Python and in compiled code alike.
+
+A rule is one name (``value``, ``rate``, ``land``, ...) with one plain function for each choice; the *type* of a small
+NamedTuple picks the function. ``rlgrid.kernels`` tells Numba about every rule made here, so that the very same
+functions run compiled. This module knows nothing of Numba, and importing it costs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+#: Every rule with its table of functions; every plain function that rules call.
+RULES: dict[Callable[..., Any], dict[type, Callable[..., Any]]] = {}
+FUNCTIONS: list[Callable[..., Any]] = []
+
+
+class Rule(Protocol):
+    """A rule, called as ``rule(choice, ...)``."""
+
+    __name__: str
+
+    def __call__(self, choice: Any, *args: Any) -> Any: ...
+
+
+def rule(stub: Callable[..., Any]) -> Rule:
+    """Make a rule of a function that only has a name, parameters and a docstring."""
+    table: dict[type, Callable[..., Any]] = {}
+
+    def call(choice: Any, *args: Any) -> Any:
+        return table[type(choice)](choice, *args)
+
+    call.__name__, call.__doc__ = stub.__name__, stub.__doc__
+    RULES[call] = table
+    return call
+
+
+def choice(of: Rule, kind: type) -> Callable[[F], F]:
+    """Decorate the function that a rule uses for a kind of choice."""
+
+    def add(function: F) -> F:
+        RULES[of][kind] = function
+        return function
+
+    return add
+
+
+def function(plain: F) -> F:
+    """Decorate a plain function that rules and loops call."""
+    FUNCTIONS.append(plain)
+    return plain

@@ -1,0 +1,269 @@
+"""Feeds: where experience comes from. Each hands an agent its batches and tells what happened, a chunk at a time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+
+import gymnasium
+import numpy as np
+from gymnasium.spaces import Discrete
+from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
+from numpy.typing import ArrayLike, NDArray
+
+from rlgrid.batch import Batch, empty_batch, joined
+from rlgrid.env import GridWorld
+from rlgrid.errors import InputError
+from rlgrid.model import TabularModel, as_model
+from rlgrid.sampling import ChosenStarts, EveryPair, ExploringStarts, Starts, WorldStarts
+
+if TYPE_CHECKING:
+    from rlgrid.agent import Actor
+
+_NO_LIMIT = 2**62
+
+#: Transitions kept of a chunk that nobody asked to see.
+_RING = 1024
+
+#: Most episodes in a chunk.
+_EPISODES = 16_384
+
+
+class Spaces(NamedTuple):
+    """What an agent has to know of its environment before it can be built."""
+
+    n_states: int
+    n_actions: int
+    actions: tuple[str, ...]
+    available: NDArray[np.bool_]  # [S, A]
+    discount: float | None
+    model: TabularModel | None
+
+
+def spaces_of(env: gymnasium.Env[Any, Any] | TabularModel) -> Spaces:
+    """States, actions and, where there is one, the model of an environment.
+
+    Raises:
+        InputError: where states or actions are not discrete.
+    """
+    model = model_of(env)
+    if model is not None:
+        shape = model.n_states, model.n_actions
+        return Spaces(*shape, model.actions, model.available, model.discount, model)
+    assert isinstance(env, gymnasium.Env)
+    states, actions = env.observation_space, env.action_space
+    if not isinstance(states, Discrete) or not isinstance(actions, Discrete) or states.start or actions.start:
+        raise InputError(f"{env}: found observations {states} and actions {actions}; allowed: Discrete(n) for both")
+    shape = int(states.n), int(actions.n)
+    return Spaces(*shape, tuple(str(a) for a in range(shape[1])), np.ones(shape, np.bool_), None, None)
+
+
+def model_of(env: gymnasium.Env[Any, Any] | TabularModel) -> TabularModel | None:
+    """The model of an environment, where it has one."""
+    if isinstance(env, TabularModel):
+        return env
+    return TabularModel.from_env(env) if hasattr(env.unwrapped, "P") else None
+
+
+class Finished(NamedTuple):
+    """Episodes that ended in a chunk, [E] each."""
+
+    total: NDArray[np.float64]  # undiscounted return
+    length: NDArray[np.int64]
+    terminated: NDArray[np.bool_]  # False: cut off by a time limit
+    final_reward: NDArray[np.float64]
+
+
+def _room(capacity: int) -> Finished:
+    bools = np.zeros(capacity, np.bool_)
+    return Finished(np.zeros(capacity), np.zeros(capacity, np.int64), bools, np.zeros(capacity))
+
+
+class Chunk(NamedTuple):
+    """What happened since the last chunk."""
+
+    batch: Batch | None  # None where nobody asked for it
+    finished: Finished
+    steps: int  # a planner's step is a sweep
+
+
+class Feed(Protocol):
+    """Hands an agent its experience."""
+
+    def advance(self, agent: Actor, max_steps: int, max_episodes: int, *, record: bool) -> Chunk:
+        """Let the agent learn from at most so many steps and episodes, or from one batch where the feed makes those."""
+
+
+class Sweep:
+    """The exact model as a batch: every outcome of every state and action once, weighted with its probability.
+
+    >>> import rlgrid
+    >>> sweep = Sweep(rlgrid.GridWorld("zhao_2x2"))
+    >>> sweep.batch.size, float(sweep.batch.weight.sum())
+    (20, 20.0)
+    """
+
+    def __init__(self, source: gymnasium.Env[Any, Any] | TabularModel) -> None:
+        model = as_model(source)
+        t = model.tables
+        state, action = np.divmod(model.row_of_outcome, model.n_actions)
+        self.batch = empty_batch(len(t.next_state))._replace(
+            state=state,
+            action=action,
+            reward=t.reward[t.code],
+            next_state=t.next_state.astype(np.int64),
+            terminated=t.terminated[t.code],
+            weight=t.probability[t.code],
+        )
+
+    def advance(self, agent: Actor, max_steps: int, max_episodes: int, *, record: bool) -> Chunk:
+        """One sweep."""
+        agent.update(self.batch)
+        return Chunk(self.batch if record else None, _room(0), 1)
+
+
+class Rollout:
+    """Steps through an environment, in a compiled loop where that is possible and in Python elsewhere.
+
+    Args:
+        env: a :class:`rlgrid.GridWorld` (the compiled loop; the wrappers that ``gymnasium.make`` puts around it do not
+            matter) or any environment with discrete spaces (Python).
+        starts: ``"world"``, ``"exploring"`` (every state and action, uniformly), ``"every_pair"`` (each in turn; then a
+            chunk is one batch of ``episodes_per_pair`` episodes from each), or an array of states to draw from.
+        episode_length: cuts episodes off after so many steps.
+        episodes_per_pair: see ``starts``.
+        seed: of the environment.
+    """
+
+    def __init__(
+        self,
+        env: gymnasium.Env[Any, Any] | TabularModel,
+        *,
+        starts: Literal["world", "exploring", "every_pair"] | ArrayLike = "world",
+        episode_length: int | None = None,
+        episodes_per_pair: int = 1,
+        seed: int | None = 0,
+    ) -> None:
+        if isinstance(env, TabularModel):
+            raise InputError("rollout: found a model; allowed: an environment to step through, such as GridWorld(world)")
+        self.env = env
+        self.base, self.limit = _compiled_base(env)
+        self.limit = min(self.limit, episode_length or _NO_LIMIT)
+        self.starts, self.batch_episodes = _starts(self.base, starts, episodes_per_pair)
+        self.episode_length = episode_length
+        self.place = np.array([-1, 0, 0], dtype=np.int64)
+        self.gauge = np.zeros(2)
+        if self.base is not None:
+            self.stream = self.base.seeded_stream(seed)
+        self._seed = seed
+
+    def advance(self, agent: Actor, max_steps: int, max_episodes: int, *, record: bool) -> Chunk:
+        """Act and learn, interleaved."""
+        if self.batch_episodes:
+            assert self.episode_length is not None
+            max_episodes, max_steps = self.batch_episodes, self.batch_episodes * self.episode_length
+        max_episodes = min(max_episodes, max(_EPISODES, self.batch_episodes))
+        batch = empty_batch(max_steps if record else min(max_steps, _RING))
+        finished = _room(min(max_episodes, max_steps))
+        run = self._run if self.base is None else self._run_compiled
+        steps, episodes = run(agent, batch, finished, max_steps, max_episodes)
+        if self.batch_episodes:
+            agent.settle()
+        ended = Finished(*(column[:episodes] for column in finished))
+        return Chunk(batch.part(0, steps) if record else None, ended, steps)
+
+    def collect(self, agent: Actor, *, steps: int | None = None, episodes: int | None = None) -> Batch:
+        """Let an agent act, and learn as it is made to, for so many steps or episodes; what it saw."""
+        if (steps is None) == (episodes is None):
+            raise InputError("collect: allowed: exactly one of steps and episodes")
+        left_steps, left_episodes = steps or _NO_LIMIT, episodes or _NO_LIMIT
+        batches = []
+        while left_steps > 0 and left_episodes > 0:
+            chunk = self.advance(agent, min(left_steps, 65_536), left_episodes, record=True)
+            assert chunk.batch is not None
+            batches.append(chunk.batch)
+            left_steps -= chunk.steps
+            left_episodes -= len(chunk.finished.total)
+        return joined(batches)
+
+    def _run_compiled(
+        self, agent: Actor, batch: Batch, finished: Finished, max_steps: int, max_episodes: int
+    ) -> tuple[int, int]:
+        from rlgrid.kernels.interaction import interact  # noqa: PLC0415 (Numba loads when it is used)
+
+        assert self.base is not None
+        tables = self.base.model.tables
+        done: tuple[int, int] = interact(
+            agent.learner, agent.behavior, self.starts, tables, self.stream, agent.streams[0],
+            batch, self.place, self.gauge, finished, max_steps, max_episodes, self.limit,
+        )  # fmt: skip
+        if done[0] < max_steps and done[1] < max_episodes:
+            agent.make_room()
+        return done
+
+    def _run(
+        self, agent: Actor, batch: Batch, finished: Finished, max_steps: int, max_episodes: int
+    ) -> tuple[int, int]:
+        """The same loop for any environment; only choosing and learning are compiled."""
+        from rlgrid.kernels.interaction import choose, observe  # noqa: PLC0415
+        from rlgrid.learner import full  # noqa: PLC0415
+
+        state, action, elapsed = self.place.tolist()
+        probability, total = self.gauge.tolist()
+        steps = episodes = i = 0
+        while steps < max_steps and episodes < max_episodes:
+            if state < 0:
+                state, elapsed, total = int(self.env.reset(seed=self._seed)[0]), 0, 0.0
+                self._seed = None
+                action, probability = choose(agent.behavior, agent.learner.table, state, agent.streams[0])
+            next_state, reward, terminated, truncated, _ = self.env.step(action)
+            elapsed += 1
+            truncated = (truncated or elapsed >= self.limit) and not terminated
+            batch.state[i], batch.action[i], batch.reward[i], batch.next_state[i] = state, action, reward, next_state
+            batch.terminated[i], batch.truncated[i], batch.behavior_probability[i] = terminated, truncated, probability
+            state = int(next_state)
+            action, probability = observe(agent.learner, agent.behavior, agent.streams[0], batch, i)
+            if full(agent.learner.window):
+                agent.make_room()
+            total += float(reward)
+            steps += 1
+            i = i + 1 if i + 1 < batch.size else 0
+            if terminated or truncated:
+                for column, value in zip(finished, (total, elapsed, terminated, reward), strict=True):
+                    column[episodes] = value
+                episodes += 1
+                state = -1
+        self.place[:] = state, action, elapsed
+        self.gauge[:] = probability, total
+        return steps, episodes
+
+
+def _compiled_base(env: gymnasium.Env[Any, Any]) -> tuple[GridWorld | None, int]:
+    """The gridworld behind wrappers that change nothing but a time limit, and that limit."""
+    limit = _NO_LIMIT
+    while isinstance(env, gymnasium.Wrapper):
+        if isinstance(env, TimeLimit):
+            limit = min(limit, env._max_episode_steps)
+        elif not isinstance(env, PassiveEnvChecker | OrderEnforcing):
+            return None, _NO_LIMIT
+        env = env.env
+    if not isinstance(env, GridWorld):
+        return None, _NO_LIMIT
+    return env, min(limit, env.model.max_episode_steps or _NO_LIMIT)
+
+
+def _starts(base: GridWorld | None, starts: Any, episodes_per_pair: int) -> tuple[Starts, int]:
+    """The rule of starts, and the episodes in a batch (0: the feed makes no batches)."""
+    if isinstance(starts, str) and starts == "world":
+        return WorldStarts(), 0
+    if base is None:
+        raise InputError("starts: episodes of this environment start where it says; allowed: world")
+    model = base.model
+    if not isinstance(starts, str):
+        states = np.ascontiguousarray(starts, dtype=np.int64)
+        if states.ndim != 1 or not len(states) or states.min() < 0 or states.max() >= model.n_states:
+            raise InputError(f"starts: found {starts}; allowed: a list of states from 0 to {model.n_states - 1}")
+        return ChosenStarts(states), 0
+    rows = np.flatnonzero((model.available & ~model.terminal[:, None]).ravel())
+    if starts == "exploring":
+        return ExploringStarts(rows, model.n_actions), 0
+    return EveryPair(rows, model.n_actions, np.zeros(1, np.int64)), len(rows) * episodes_per_pair

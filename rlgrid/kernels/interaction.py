@@ -1,0 +1,110 @@
+"""The compiled loops in which acting and learning are interleaved."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rlgrid.batch import Batch
+from rlgrid.behaviors import draw
+from rlgrid.kernels import compiled
+from rlgrid.learner import Learner, full, learn, settle
+from rlgrid.model import Tables
+from rlgrid.randomness import Stream
+from rlgrid.sampling import begin, sample
+
+Ints: TypeAlias = NDArray[np.int64]
+Floats: TypeAlias = NDArray[np.float64]
+
+@compiled
+def interact(
+    learner: Learner,
+    behavior: Any,
+    starts: Any,
+    tables: Tables,
+    env_stream: Stream,
+    behavior_stream: Stream,
+    batch: Batch,
+    place: Ints,
+    gauge: Floats,
+    finished: Any,
+    max_steps: int,
+    max_episodes: int,
+    episode_limit: int,
+) -> tuple[int, int]:
+    """Act and learn until a limit is met or the learner's window is full; steps and episodes done.
+
+    ``place`` [3] and ``gauge`` [2] carry over from chunk to chunk: state (-1: an episode is to begin), pending action
+    and steps of this episode; probability of the pending action and return of this episode. Transitions go into ``batch`` from its beginning, round and round where it is shorter than the chunk.
+    """
+    state, action, elapsed = place[0], place[1], place[2]
+    probability, total = gauge[0], gauge[1]
+    n_actions = (len(tables.first) - 1) // learner.table.shape[0]
+    steps = 0
+    episodes = 0
+    i = 0
+    while steps < max_steps and episodes < max_episodes and not full(learner.window):
+        if state < 0:
+            state, action, probability = begin(starts, behavior, learner.table, tables, env_stream, behavior_stream)
+            elapsed = 0
+            total = 0.0
+        next_state, reward, terminated = sample(tables, state * n_actions + action, env_stream)
+        elapsed += 1
+        truncated = not terminated and elapsed >= episode_limit
+        if terminated:
+            next_action, next_probability = 0, 1.0
+        else:
+            next_action, next_probability = draw(behavior, learner.table, next_state, behavior_stream)
+        batch.state[i], batch.action[i], batch.reward[i] = state, action, reward
+        batch.next_state[i], batch.next_action[i] = next_state, next_action
+        batch.terminated[i], batch.truncated[i] = terminated, truncated
+        batch.behavior_probability[i] = probability
+        learn(learner, batch, i)
+        total += reward
+        steps += 1
+        i = i + 1 if i + 1 < len(batch.state) else 0
+        if terminated or truncated:
+            finished.total[episodes], finished.length[episodes] = total, elapsed
+            finished.terminated[episodes], finished.final_reward[episodes] = terminated, reward
+            episodes += 1
+            state = -1
+        else:
+            state, action, probability = next_state, next_action, next_probability
+    place[0], place[1], place[2] = state, action, elapsed
+    gauge[0], gauge[1] = probability, total
+    return steps, episodes
+
+
+@compiled
+def learn_batch(learner: Learner, batch: Batch, begin_at: int) -> int:
+    """Learn from transitions ``begin_at`` on, until the window is full; the first one that is still to be learned from."""
+    i = begin_at
+    while i < len(batch.state) and not full(learner.window):
+        learn(learner, batch, i)
+        i += 1
+    return i
+
+
+@compiled
+def settle_batch(learner: Learner) -> None:
+    """End a batch: see :func:`rlgrid.learner.settle`."""
+    settle(learner)
+
+
+@compiled
+def choose(behavior: Any, table: Floats, state: int, stream: Stream) -> tuple[int, float]:
+    """Draw one action and its probability."""
+    return draw(behavior, table, state, stream)
+
+
+@compiled
+def observe(learner: Learner, behavior: Any, behavior_stream: Stream, batch: Batch, i: int) -> tuple[int, float]:
+    """Complete transition i, which another environment made, with its next action, and learn from it."""
+    action, probability = 0, 1.0
+    if not batch.terminated[i]:
+        action, probability = draw(behavior, learner.table, batch.next_state[i], behavior_stream)
+    batch.next_action[i] = action
+    learn(learner, batch, i)
+    return action, probability

@@ -1,0 +1,125 @@
+"""Observers: told of every chunk of a training run; they never reach back into it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rlgrid.errors import InputError
+from rlgrid.feeds import Chunk, model_of
+
+if TYPE_CHECKING:
+    from rlgrid.train import Run
+
+_NEVER = 2**62
+
+
+class Observer:
+    """Base of all observers; override what you need.
+
+    Attributes:
+        records: whether chunks should carry their ``batch``.
+    """
+
+    records: bool = False
+
+    def begin(self, run: Run) -> None:
+        """Before the first chunk."""
+
+    def see(self, run: Run, chunk: Chunk) -> None:
+        """After each chunk."""
+
+    def end(self, run: Run) -> None:
+        """After the last chunk, or when the run breaks off."""
+
+    def next_look(self, run: Run) -> int:
+        """A chunk ends when ``run.done`` reaches this."""
+        return _NEVER
+
+
+class ExactError(Observer):
+    """The exact error of the learned state values, in the sup norm, at regular points of the run.
+
+    Control is compared with v*, prediction with the value of the policy that is predicted. States that cannot be
+    reached from the start distribution are left out, unless episodes start everywhere. Without a model, or where the
+    exact value is not finite, no error is reported and ``reason`` says why.
+
+    Args:
+        points: how many points.
+    """
+
+    def __init__(self, points: int = 50) -> None:
+        self.points = points
+        self.errors: list[tuple[int, float]] = []
+        self.exact: NDArray[np.float64] | None = None
+        self.reason = ""
+
+    def begin(self, run: Run) -> None:
+        from rlgrid.planner import evaluate_exact, solve  # noqa: PLC0415 (loads Numba)
+
+        self._every = max(1, run.budget.amount // self.points)
+        agent = run.agent
+        model = model_of(run.env)
+        if model is None:
+            self.reason = "the environment has no model"
+            return
+        try:
+            if agent.recipe.predicts:
+                self.exact = evaluate_exact(model, agent.policy, discount=agent.discount)
+            else:
+                self.exact = solve(model, discount=agent.discount).v
+        except InputError as error:
+            self.reason = str(error)
+            return
+        everywhere = agent.recipe.feed == "sweep" or agent.recipe.starts != "world"
+        self._compared = ~model.terminal & (everywhere | model.reachable)
+        self._look(run)
+
+    def see(self, run: Run, chunk: Chunk) -> None:
+        if self.exact is not None and (run.done >= self.next_look(run) or run.done >= run.budget.amount):
+            self._look(run)
+
+    def _look(self, run: Run) -> None:
+        assert self.exact is not None
+        error = np.abs(run.agent.v - self.exact)[self._compared].max(initial=0.0)
+        self.errors.append((run.done, float(error)))
+
+    def next_look(self, run: Run) -> int:
+        if self.exact is None:
+            return _NEVER
+        return (self.errors[-1][0] // self._every + 1) * self._every
+
+
+class ProgressBar(Observer):
+    """A live line in the terminal: how far, steps a second, mean return of the latest 100 episodes, time left."""
+
+    def __init__(self, console: Any = None) -> None:
+        self._console = console
+        self._recent: list[float] = []
+
+    def begin(self, run: Run) -> None:
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
+
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.percentage:>3.0f} %"),
+            TextColumn("{task.fields[speed]}", justify="right"),
+            TextColumn("mean return {task.fields[mean_return]}"),
+            TimeRemainingColumn(compact=True),
+            console=self._console,
+        )
+        self._task = self._bar.add_task(run.agent.recipe.name, total=run.budget.amount, speed="", mean_return="-")
+        self._bar.start()
+
+    def see(self, run: Run, chunk: Chunk) -> None:
+        self._recent = (self._recent + chunk.finished.total[-100:].tolist())[-100:]
+        unit = "sweeps" if run.budget.unit == "sweeps" else "steps"
+        speed = f"{run.steps / max(run.seconds, 1e-9):,.0f} {unit}/s"
+        mean_return = f"{np.mean(self._recent):.3g}" if self._recent else "-"
+        self._bar.update(self._task, completed=run.done, speed=speed, mean_return=mean_return)
+
+    def end(self, run: Run) -> None:
+        self._bar.stop()

@@ -1,0 +1,139 @@
+"""Recipe: the choices that make an agent, read from a TOML file in ``agents/``."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Literal, TypeAlias
+
+import msgspec
+
+from rlgrid import library
+from rlgrid.schema import convert, parse_toml, read_text
+from rlgrid.step_sizes import Constant, Harmonic, Polynomial, StepSize
+
+
+class _Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Frozen, keyword-only, no unknown keys."""
+
+
+class HarmonicSize(_Struct, tag_field="kind", tag="harmonic"):
+    """``{ kind = "harmonic", a = 1, b = 0, per = "entry" }``: a / (b + k)."""
+
+    a: float = 1.0
+    b: float = 0.0
+    per: Literal["entry", "update"] = "entry"
+
+
+class PolynomialSize(_Struct, tag_field="kind", tag="polynomial"):
+    """``{ kind = "polynomial", a = 1, b = 0, power = 0.75, per = "entry" }``: a / (b + k)^power."""
+
+    a: float = 1.0
+    b: float = 0.0
+    power: float = 0.75
+    per: Literal["entry", "update"] = "entry"
+
+
+StepSizeKeys: TypeAlias = float | HarmonicSize | PolynomialSize
+
+
+class Recipe(_Struct):
+    """Feed, target, step size and credit, with the behavior and the budget that go with them.
+
+    ``docs/agents.md`` explains every key.
+    """
+
+    name: str
+    source: str
+    feed: Literal["sweep", "rollout"]
+    target: Literal["greedy", "next_action", "behavior", "policy", "return"]
+    step_size: StepSizeKeys
+    credit: Literal["entry", "together"] = "entry"
+    table: Literal["q", "v"] = "q"
+    initial_value: float = 0.0
+    discount: float | None = None
+    epsilon: float | None = None
+    policy: str | None = None
+    improve_every: int | None = None
+    improve_within: float | None = None
+    visits: Literal["start", "first", "every"] = "every"
+    starts: Literal["world", "exploring", "every_pair"] = "world"
+    episodes_per_pair: int = 1
+    episode_length: int | None = None
+    steps: int | None = None
+    episodes: int | None = None
+    sweeps: int | None = None
+
+    def __post_init__(self) -> None:
+        _check_ranges(self)
+        _check_choices(self)
+
+    @property
+    def predicts(self) -> bool:
+        """Whether the value of a given policy is learned, rather than an optimal one."""
+        return self.policy is not None and not self.improves
+
+    @property
+    def improves(self) -> bool:
+        """Whether that policy is improved."""
+        return self.improve_every is not None or self.improve_within is not None
+
+
+def _check_ranges(recipe: Recipe) -> None:
+    size = recipe.step_size
+    if isinstance(size, int | float) and not 0 < size <= 1:
+        raise ValueError(f"step_size: found {size:g}; allowed: above 0, at most 1")
+    if isinstance(size, HarmonicSize | PolynomialSize):
+        power = size.power if isinstance(size, PolynomialSize) else 1.0
+        if not (size.a > 0 and size.b > -1 and power >= 0 and size.a <= (size.b + 1) ** power):
+            raise ValueError(f"step_size: found a = {size.a:g}, b = {size.b:g}; allowed: first step above 0, at most 1")
+    for key, low, high in (("epsilon", 0, 1), ("discount", 0, 1)):
+        value = getattr(recipe, key)
+        if value is not None and not low <= value <= high:
+            raise ValueError(f"{key}: found {value:g}; allowed: {low} to {high}")
+    for key in ("improve_every", "episodes_per_pair", "episode_length", "steps", "episodes", "sweeps"):
+        value = getattr(recipe, key)
+        if value is not None and value < 1:
+            raise ValueError(f"{key}: found {value}; allowed: at least 1")
+    if recipe.improve_within is not None and not recipe.improve_within >= 0:
+        raise ValueError(f"improve_within: found {recipe.improve_within:g}; allowed: at least 0")
+    if not abs(recipe.initial_value) < float("inf"):
+        raise ValueError(f"initial_value: found {recipe.initial_value}; allowed: a finite number")
+
+
+def _check_choices(recipe: Recipe) -> None:
+    """Choices that do not go together."""
+    if recipe.feed == "sweep" and recipe.target in ("next_action", "return"):
+        raise ValueError(f'target: a sweep follows no path; found "{recipe.target}", allowed: greedy, policy')
+    if recipe.feed == "rollout" and (recipe.epsilon is None) == (recipe.policy is None):
+        raise ValueError("a rollout acts by exactly one of epsilon and policy")
+    if recipe.target == "policy" and recipe.policy is None:
+        raise ValueError('policy: it is missing; allowed with target = "policy": "uniform" or the name of an action')
+    if recipe.table == "v" and (recipe.epsilon is not None or recipe.target == "greedy"):
+        raise ValueError("table: state values alone choose no action; allowed with a policy, without improvement")
+    if recipe.improves and (recipe.policy is None or recipe.table == "v"):
+        raise ValueError("improve_every, improve_within: there is no policy to improve; allowed with policy and table q")
+    if recipe.starts == "every_pair" and (recipe.episode_length is None or recipe.credit != "together"):
+        raise ValueError('starts: "every_pair" needs an episode_length and credit = "together"')
+    if recipe.credit == "together" and recipe.feed == "rollout" and recipe.starts != "every_pair":
+        raise ValueError('credit: "together" lands at the end of a batch; allowed with a sweep or starts = "every_pair"')
+
+
+def read_recipe(name: str | os.PathLike[str], settings: dict[str, Any]) -> Recipe:
+    """A recipe by catalog name or path, with some keys set anew.
+
+    Raises:
+        InputError: for an unknown name, an invalid file, or settings that are not allowed.
+    """
+    path = library.find("agents", name)
+    where = path.name if os.fspath(name) == path.stem else str(path)
+    data = parse_toml(read_text(path), where=where)
+    return convert(data | settings, Recipe, where=where)
+
+
+def to_step_size(keys: StepSizeKeys) -> StepSize:
+    """The step size that a recipe's key names."""
+    if isinstance(keys, HarmonicSize):
+        return Harmonic(keys.a, keys.b, keys.per == "entry")
+    if isinstance(keys, PolynomialSize):
+        return Polynomial(keys.a, keys.b, keys.power, keys.per == "entry")
+    return Constant(float(keys))

@@ -1,0 +1,133 @@
+"""Drawing from a model: the outcome of an action, and where an episode starts."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rlgrid.behaviors import Table, draw
+from rlgrid.dispatch import choice, function, rule
+from rlgrid.model import Tables
+from rlgrid.randomness import Stream, normal, uniform
+
+
+class WorldStarts(NamedTuple):
+    """Episodes start where the environment says."""
+
+
+class ExploringStarts(NamedTuple):
+    """Every state and action may come first, drawn uniformly (Zhao, Alg. 5.2; Sutton & Barto 2e, Sec. 5.3)."""
+
+    rows: NDArray[np.int64]  # [n] rows ``state * n_actions + action``
+    n_actions: int
+
+
+class EveryPair(NamedTuple):
+    """Every state and action comes first, in turn (MC basic: Zhao, Alg. 5.1)."""
+
+    rows: NDArray[np.int64]  # [n]
+    n_actions: int
+    turn: NDArray[np.int64]  # [1]
+
+
+class ChosenStarts(NamedTuple):
+    """States drawn uniformly from a list."""
+
+    states: NDArray[np.int64]  # [n]
+
+
+Starts: TypeAlias = WorldStarts | ExploringStarts | EveryPair | ChosenStarts
+
+
+@function
+def sample(tables: Tables, row: int, stream: Stream) -> tuple[int, float, bool]:
+    """Next state, reward and termination of a row ``state * n_actions + action``."""
+    j = tables.first[row]
+    last = tables.first[row + 1] - 1
+    if j < last:
+        u = uniform(stream)
+        below = tables.probability[tables.code[j]]
+        while u >= below and j < last:
+            j += 1
+            below += tables.probability[tables.code[j]]
+    code = tables.code[j]
+    reward = tables.reward[code]
+    if tables.noise[code] >= 0:
+        reward = sample_reward(tables, tables.noise[code], stream)
+    return tables.next_state[j], reward, tables.terminated[code]
+
+
+@function
+def sample_reward(tables: Tables, d: int, stream: Stream) -> float:
+    """A reward from distribution d: one of its values, plus normal noise."""
+    k = 0
+    if tables.noise_cumulative[d, 0] < 1.0:
+        u = uniform(stream)
+        while u >= tables.noise_cumulative[d, k]:
+            k += 1
+    reward: float = tables.noise_values[d, k]
+    if tables.noise_std[d] > 0.0:
+        reward += tables.noise_std[d] * normal(stream)
+    return reward
+
+
+@function
+def sample_start(tables: Tables, stream: Stream) -> int:
+    """A start state."""
+    n = len(tables.start_state)
+    if n == 1:
+        return int(tables.start_state[0])
+    u = uniform(stream)
+    low, high = 0, n - 1
+    while low < high:
+        middle = (low + high) // 2
+        if u < tables.start_cumulative[middle]:
+            high = middle
+        else:
+            low = middle + 1
+    return int(tables.start_state[low])
+
+
+@rule
+def begin(  # type: ignore[empty-body]
+    starts: Any, behavior: Any, table: Table, tables: Tables, env_stream: Stream, behavior_stream: Stream
+) -> tuple[int, int, float]:
+    """First state of an episode, first action, and the probability of that action."""
+
+
+@choice(begin, WorldStarts)
+def _begin_world(
+    starts: WorldStarts, behavior: Any, table: Table, tables: Tables, env_stream: Stream, behavior_stream: Stream
+) -> tuple[int, int, float]:
+    state = sample_start(tables, env_stream)
+    action, probability = draw(behavior, table, state, behavior_stream)
+    return state, action, probability
+
+
+@choice(begin, ExploringStarts)
+def _begin_exploring(
+    starts: ExploringStarts, behavior: Any, table: Table, tables: Tables, env_stream: Stream, behavior_stream: Stream
+) -> tuple[int, int, float]:
+    n = len(starts.rows)
+    row = starts.rows[int(uniform(behavior_stream) * n)]
+    return row // starts.n_actions, row % starts.n_actions, 1.0 / n
+
+
+@choice(begin, EveryPair)
+def _begin_every_pair(
+    starts: EveryPair, behavior: Any, table: Table, tables: Tables, env_stream: Stream, behavior_stream: Stream
+) -> tuple[int, int, float]:
+    row = starts.rows[starts.turn[0]]
+    starts.turn[0] = (starts.turn[0] + 1) % len(starts.rows)
+    return row // starts.n_actions, row % starts.n_actions, 1.0
+
+
+@choice(begin, ChosenStarts)
+def _begin_chosen(
+    starts: ChosenStarts, behavior: Any, table: Table, tables: Tables, env_stream: Stream, behavior_stream: Stream
+) -> tuple[int, int, float]:
+    state = starts.states[int(uniform(behavior_stream) * len(starts.states))]
+    action, probability = draw(behavior, table, state, behavior_stream)
+    return state, action, probability

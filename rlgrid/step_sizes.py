@@ -1,0 +1,96 @@
+"""Step sizes of a Robbins-Monro update: how far an entry moves towards its target.
+
+``k`` counts from 1: the visits of the entry, or all updates of the run where ``per_entry`` is false.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, TypeAlias
+
+from rlgrid.dispatch import choice, rule
+
+
+class RobbinsMonro(NamedTuple):
+    """Whether a step size meets the two conditions (Zhao, Theorem 6.1; Sutton & Barto 2e, eq. 2.7)."""
+
+    sum_diverges: bool
+    sum_of_squares_converges: bool
+
+    @property
+    def hold(self) -> bool:
+        """Both conditions hold: the noise averages out, and every distance can be covered."""
+        return self.sum_diverges and self.sum_of_squares_converges
+
+
+class Constant(NamedTuple):
+    """alpha_k = alpha: never settles, but forgets the past.
+
+    >>> Constant(0.1).conditions.hold
+    False
+    """
+
+    alpha: float
+
+    @property
+    def conditions(self) -> RobbinsMonro:
+        return RobbinsMonro(sum_diverges=self.alpha > 0, sum_of_squares_converges=self.alpha == 0)
+
+
+class Harmonic(NamedTuple):
+    """alpha_k = a / (b + k); with a = 1 and b = 0 the incremental mean (Zhao, eq. 6.4)."""
+
+    a: float = 1.0
+    b: float = 0.0
+    per_entry: bool = True
+
+    @property
+    def conditions(self) -> RobbinsMonro:
+        return RobbinsMonro(sum_diverges=True, sum_of_squares_converges=True)
+
+
+class Polynomial(NamedTuple):
+    """alpha_k = a / (b + k)^power.
+
+    >>> Polynomial(power=0.75).conditions
+    RobbinsMonro(sum_diverges=True, sum_of_squares_converges=True)
+    >>> Polynomial(power=0.5).conditions.hold, Polynomial(power=2.0).conditions.hold
+    (False, False)
+    """
+
+    a: float = 1.0
+    b: float = 0.0
+    power: float = 0.75
+    per_entry: bool = True
+
+    @property
+    def conditions(self) -> RobbinsMonro:
+        return RobbinsMonro(sum_diverges=self.power <= 1, sum_of_squares_converges=self.power > 0.5)
+
+
+StepSize: TypeAlias = Constant | Harmonic | Polynomial
+
+
+@rule
+def rate(step_size: Any, count: Any, clock: Any, state: int, column: int) -> float:  # type: ignore[empty-body]
+    """The step size of the next update of entry (state, column); ``count`` [S, C] and ``clock`` [1] move on."""
+
+
+@choice(rate, Constant)
+def _constant(step_size: Constant, count: Any, clock: Any, state: int, column: int) -> float:
+    return step_size.alpha
+
+
+@choice(rate, Harmonic)
+def _harmonic(step_size: Harmonic, count: Any, clock: Any, state: int, column: int) -> float:
+    count[state, column] += 1
+    clock[0] += 1
+    k = count[state, column] if step_size.per_entry else clock[0]
+    return step_size.a / (step_size.b + k)
+
+
+@choice(rate, Polynomial)
+def _polynomial(step_size: Polynomial, count: Any, clock: Any, state: int, column: int) -> float:
+    count[state, column] += 1
+    clock[0] += 1
+    k = count[state, column] if step_size.per_entry else clock[0]
+    return step_size.a / (step_size.b + k) ** step_size.power

@@ -1,0 +1,164 @@
+"""The training loop: a feed hands the agent its experience, observers are told, a chunk at a time."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rlgrid.agent import Agent
+from rlgrid.errors import InputError
+from rlgrid.feeds import Chunk
+from rlgrid.observers import ExactError, Observer
+
+if TYPE_CHECKING:
+    import gymnasium
+
+    from rlgrid.model import TabularModel
+
+#: A chunk aims at this long: short enough for a smooth progress bar, long enough to cost nothing.
+CHUNK_SECONDS = 0.03
+_FIRST_CHUNK, _LONGEST_CHUNK = 256, 262_144
+
+
+class Budget(NamedTuple):
+    """How long to train: so many steps, episodes or sweeps. (A planner's step is a sweep.)"""
+
+    unit: str
+    amount: int
+
+
+class Run:
+    """A training run: what was trained, on what, and what came of it.
+
+    Attributes:
+        agent, env: as given to :func:`train`.
+        budget: how long it is to last.
+        steps: steps taken so far (sweeps, where a planner sweeps).
+        episodes: episodes finished so far.
+        seconds: time spent acting and learning.
+        exact: the observer behind :attr:`errors`.
+    """
+
+    def __init__(self, agent: Agent, env: gymnasium.Env[Any, Any] | TabularModel, budget: Budget) -> None:
+        self.agent = agent
+        self.env = env
+        self.budget = budget
+        self.steps = 0
+        self.episodes = 0
+        self.seconds = 0.0
+        self.exact = ExactError()
+        self._chunk_steps = _FIRST_CHUNK
+        self._returns: list[NDArray[np.float64]] = []
+        self._lengths: list[NDArray[np.int64]] = []
+
+    @property
+    def done(self) -> int:
+        """How much of the budget is spent, in its unit."""
+        return self.episodes if self.budget.unit == "episodes" else self.steps
+
+    @property
+    def returns(self) -> NDArray[np.float64]:
+        """Undiscounted return of every finished episode, in order."""
+        return np.concatenate(self._returns) if self._returns else np.zeros(0)
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Length of every finished episode, in order."""
+        return np.concatenate(self._lengths) if self._lengths else np.zeros(0, np.int64)
+
+    @property
+    def errors(self) -> NDArray[np.float64]:
+        """Exact error along the way, [n, 2]: how much was done, and the greatest |v - exact v| (see ExactError)."""
+        return np.array(self.exact.errors).reshape(-1, 2)
+
+    def take(self, chunk: Chunk, seconds: float) -> None:
+        """Count a chunk in, and fit the length of the next one to the time that this one took."""
+        self.steps += chunk.steps
+        self.episodes += len(chunk.finished.total)
+        self.seconds += seconds
+        if len(chunk.finished.total):
+            self._returns.append(chunk.finished.total)
+            self._lengths.append(chunk.finished.length)
+        factor = 2.0 if seconds < CHUNK_SECONDS / 2 else 0.5 if seconds > CHUNK_SECONDS * 2 else 1.0
+        self._chunk_steps = int(min(max(self._chunk_steps * factor, 1), _LONGEST_CHUNK))
+
+    def limits(self, observers: Iterable[Observer]) -> tuple[int, int]:
+        """Most steps and episodes of the next chunk: to the end of the budget or the next look of an observer."""
+        left = min([self.budget.amount, *(observer.next_look(self) for observer in observers)]) - self.done
+        if self.budget.unit == "episodes":
+            return self._chunk_steps, left
+        return min(self._chunk_steps, left), self._chunk_steps
+
+
+def train(
+    agent: Agent,
+    env: gymnasium.Env[Any, Any] | TabularModel,
+    *,
+    steps: int | None = None,
+    episodes: int | None = None,
+    sweeps: int | None = None,
+    log: str | os.PathLike[str] | None = None,
+    observers: Iterable[Observer] = (),
+) -> Run:
+    """Train an agent in an environment.
+
+    Args:
+        agent: from :func:`rlgrid.load_agent`; it is changed.
+        env: the environment or model to learn from.
+        steps, episodes, sweeps: how long; at most one of them, else the recipe's own.
+        log: a folder for the episode log; it must not exist yet.
+        observers: told of every chunk (progress bars, recorders, your own); what they do cannot change the result.
+
+    Returns:
+        the run, with ``run.agent``, ``run.returns`` and ``run.errors``.
+
+    Raises:
+        InputError: for a budget that is not allowed or a log folder that exists.
+
+    >>> import rlgrid
+    >>> env = rlgrid.GridWorld("zhao_2x2")
+    >>> run = rlgrid.train(rlgrid.load_agent("value_iteration", env), env, sweeps=200)
+    >>> run.agent.v.round(6)
+    array([ 9., 10., 10., 10.])
+    """
+    run = Run(agent, env, _budget(agent, steps, episodes, sweeps))
+    told: list[Observer] = [run.exact, *observers]
+    if log is not None:
+        from rlgrid.episode_log import EpisodeLog  # noqa: PLC0415 (sqlite3 loads when it is used)
+
+        told.append(EpisodeLog(log))
+    feed = agent.feed(env)
+    record = any(observer.records for observer in told)
+    with ExitStack() as stack:
+        for observer in told:
+            observer.begin(run)
+            stack.callback(observer.end, run)
+        while run.done < run.budget.amount:
+            max_steps, max_episodes = run.limits(told)
+            started = time.perf_counter()
+            chunk = feed.advance(agent, max_steps, max_episodes, record=record)
+            run.take(chunk, time.perf_counter() - started)
+            for observer in told:
+                observer.see(run, chunk)
+    return run
+
+
+def _budget(agent: Agent, steps: int | None, episodes: int | None, sweeps: int | None) -> Budget:
+    given = {unit: n for unit, n in (("steps", steps), ("episodes", episodes), ("sweeps", sweeps)) if n is not None}
+    if not given:
+        recipe = agent.recipe
+        own = (("steps", recipe.steps), ("episodes", recipe.episodes), ("sweeps", recipe.sweeps))
+        given = {unit: n for unit, n in own if n is not None}
+    units = ("sweeps",) if agent.recipe.feed == "sweep" else ("steps", "episodes")
+    if len(given) != 1 or next(iter(given)) not in units:
+        raise InputError(f"{agent.recipe.name}: found {' and '.join(given) or 'no budget'}; allowed: one of {', '.join(units)}")
+    unit, amount = next(iter(given.items()))
+    if amount < 1:
+        raise InputError(f"{unit}: found {amount}; allowed: at least 1")
+    return Budget(unit, amount)
