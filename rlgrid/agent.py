@@ -15,8 +15,8 @@ from rlgrid.feeds import Feed, Rollout, Sweep, spaces_of
 from rlgrid.learner import Entry, Episode, Improvement, Learner, NoImprovement, Nowhere, OneStep, Together
 from rlgrid.model import TabularModel, check_policy
 from rlgrid.randomness import Stream, new_stream
-from rlgrid.recipe import Recipe, read_recipe, to_step_size
-from rlgrid.step_sizes import Constant, StepSize
+from rlgrid.recipe import Recipe, read_recipe, step_size_keys, to_step_size
+from rlgrid.step_sizes import Constant, Harmonic, Polynomial
 from rlgrid.targets import Expected, Greedy, NextAction, Return, Target
 
 if TYPE_CHECKING:
@@ -108,6 +108,7 @@ class Agent(Actor):
 
     Attributes:
         recipe: the choices behind it.
+        seed: as given.
         env_seed: seed of the environment that it learns from.
     """
 
@@ -120,10 +121,10 @@ class Agent(Actor):
         discount: float,
         seed: int | None = 0,
         policy: NDArray[np.float64] | None = None,
-        step_size: StepSize | None = None,
         available: NDArray[np.bool_] | None = None,
     ) -> None:
         self.recipe = recipe
+        self.seed = seed
         env_seed, *streams = np.random.SeedSequence(seed).spawn(3)
         self.env_seed = int(env_seed.generate_state(1)[0])
         shape = (n_states, n_actions if recipe.table == "q" else 1)
@@ -138,7 +139,7 @@ class Agent(Actor):
             discount=discount,
             target=_target(recipe, behavior),
             window=_window(recipe, shape),
-            step_size=to_step_size(recipe.step_size) if step_size is None else step_size,
+            step_size=to_step_size(recipe.step_size),
             credit=Together(np.zeros(shape), np.zeros(shape)) if recipe.credit == "together" else Entry(),
             improvement=_improvement(recipe, policy),
         )
@@ -277,15 +278,15 @@ def load_agent(
     >>> agent.q.shape
     (48, 4)
     """
-    arrays: dict[str, Any] = {}
-    if "policy" in settings and not isinstance(settings["policy"], str | None):
-        arrays["policy"] = settings["policy"]
+    given_policy = settings.get("policy")
+    if given_policy is not None and not isinstance(given_policy, str):
         settings["policy"] = "uniform"
-    if isinstance(settings.get("step_size"), tuple):
-        arrays["step_size"] = settings.pop("step_size")
+    if isinstance(settings.get("step_size"), Constant | Harmonic | Polynomial):
+        settings["step_size"] = step_size_keys(settings["step_size"])
     chosen = read_recipe(recipe, settings)
     spaces = spaces_of(env)
-    policy = _initial_policy(arrays.get("policy", chosen.policy), spaces.actions, spaces.available)
+    start_policy = chosen.policy if given_policy is None else given_policy
+    policy = _initial_policy(start_policy, spaces.actions, spaces.available)
     if policy is not None and spaces.model is not None:
         policy = check_policy(spaces.model, policy)
     _check_episodes_end(chosen, spaces.model)
@@ -296,7 +297,6 @@ def load_agent(
         discount=resolve_discount(chosen.discount, spaces.discount),
         seed=seed,
         policy=policy,
-        step_size=arrays.get("step_size"),
         available=None if spaces.available.all() else spaces.available,
     )
 

@@ -92,6 +92,13 @@ class Feed(Protocol):
     def advance(self, agent: Actor, max_steps: int, max_episodes: int, *, record: bool) -> Chunk:
         """Let the agent learn from at most so many steps and episodes, or from one batch where the feed makes those."""
 
+    def state(self) -> dict[str, NDArray[Any]]:
+        """The live arrays that say where the feed stands, for checkpoints.
+
+        Raises:
+            InputError: where the environment's own state cannot be kept.
+        """
+
 
 class Sweep:
     """The exact model as a batch: every outcome of every state and action once, weighted with its probability.
@@ -119,6 +126,10 @@ class Sweep:
         """One sweep."""
         agent.update(self.batch)
         return Chunk(self.batch if record else None, _room(0), 1)
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Nothing: every sweep is alike."""
+        return {}
 
 
 class Rollout:
@@ -184,6 +195,13 @@ class Rollout:
             left_steps -= chunk.steps
             left_episodes -= len(chunk.finished.total)
         return joined(batches)
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Place, random stream and, with ``"every_pair"``, whose turn it is."""
+        if self.base is None:
+            raise InputError(f"{self.env}: its own state cannot be kept; allowed: gridworlds")
+        turn = {"turn": self.starts.turn} if isinstance(self.starts, EveryPair) else {}
+        return {"place": self.place, "gauge": self.gauge, "stream": self.stream} | turn
 
     def _run_compiled(
         self, agent: Actor, batch: Batch, finished: Finished, max_steps: int, max_episodes: int

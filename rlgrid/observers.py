@@ -11,7 +11,7 @@ from rlgrid.errors import InputError
 from rlgrid.feeds import Chunk, model_of
 
 if TYPE_CHECKING:
-    from rlgrid.train import Run
+    from rlgrid.training import Run
 
 _NEVER = 2**62
 

@@ -137,3 +137,28 @@ def to_step_size(keys: StepSizeKeys) -> StepSize:
     if isinstance(keys, PolynomialSize):
         return Polynomial(keys.a, keys.b, keys.power, keys.per == "entry")
     return Constant(float(keys))
+
+
+def step_size_keys(step_size: StepSize) -> StepSizeKeys:
+    """The recipe's way to write a step size."""
+    if isinstance(step_size, Constant):
+        return step_size.alpha
+    per: Literal["entry", "update"] = "entry" if step_size.per_entry else "update"
+    if isinstance(step_size, Harmonic):
+        return HarmonicSize(a=step_size.a, b=step_size.b, per=per)
+    return PolynomialSize(a=step_size.a, b=step_size.b, power=step_size.power, per=per)
+
+
+def recipe_to_toml(recipe: Recipe) -> str:
+    """The TOML text of a recipe; keys at their default are left out."""
+    lines = []
+    for key, value in msgspec.to_builtins(recipe).items():
+        if value != msgspec.structs.fields(recipe)[recipe.__struct_fields__.index(key)].default:
+            lines.append(f"{key} = {_toml(value)}\n")
+    return "".join(lines)
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {_toml(item)}" for key, item in value.items()) + " }"
+    return msgspec.json.encode(value).decode() if isinstance(value, str) else repr(value)

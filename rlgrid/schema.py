@@ -15,7 +15,7 @@ from decimal import Decimal
 from difflib import get_close_matches
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import msgspec
 
@@ -193,6 +193,7 @@ def _decode(wanted: type, found: object) -> object:
 _PATH = re.compile(r" - at `(?:key in )?\$\.?([^`]*)`$")
 _UNKNOWN = "Object contains unknown field"
 _MISSING = re.compile(r"^Object missing required field `(.*?)`")
+_CHOICE = re.compile(r"^Invalid (enum )?value ")
 _EXPECTED = re.compile(r"^Expected `(.*?)`, got `(.*?)`")
 _WORDS = {
     "str": "text",
@@ -237,17 +238,37 @@ def convert(data: object, wanted: type[T], *, where: str, key: str = "") -> T:
             text = f'the key "{match.group(1)}" is missing'
         elif match := _EXPECTED.match(text):
             text = f"found {shown(_value_at(data, below))}; allowed: {_words(match.group(1))}"
+        elif _CHOICE.match(text):
+            text = one_of(printable(str(_value_at(data, below))), _choices_at(wanted, below))
         place = ".".join(path)
         raise InputError(f"{where}: {place}{'' if not place or text.startswith('.') else ': '}{text}") from None
 
 
+def _types_at(wanted: Any, path: str) -> list[Any]:
+    """The types allowed at a dotted path below a struct."""
+    options = [wanted]
+    for name in filter(None, path.split(".")):
+        fields = [field for option in options if is_struct(option) for field in msgspec.structs.fields(option)]
+        options = [kind for field in fields if field.encode_name == name for kind in get_args(field.type) or [field.type]]
+    return options
+
+
+def is_struct(kind: Any) -> bool:
+    return hasattr(kind, "__struct_fields__")
+
+
 def _fields_at(wanted: Any, path: str) -> list[str]:
     """The keys allowed in the table at a dotted path below a struct."""
-    for name in filter(None, path.split(".")):
-        info = {field.encode_name: field.type for field in msgspec.structs.fields(wanted)}
-        options = getattr(info[name], "__args__", (info[name],))
-        wanted = next(option for option in options if hasattr(option, "__struct_fields__"))
-    return [field.encode_name for field in msgspec.structs.fields(wanted)]
+    structs = [kind for kind in _types_at(wanted, path) if is_struct(kind)]
+    return list(dict.fromkeys(field.encode_name for kind in structs for field in msgspec.structs.fields(kind)))
+
+
+def _choices_at(wanted: Any, path: str) -> list[str]:
+    """The texts allowed at a dotted path below a struct: those of a Literal, or the tags of the structs there."""
+    parent, _, name = path.rpartition(".")
+    texts = [choice for kind in _types_at(wanted, path) for choice in get_args(kind) or [kind] if isinstance(choice, str)]
+    tags = [kind.__struct_config__ for kind in _types_at(wanted, parent) if is_struct(kind)]
+    return texts or [str(config.tag) for config in tags if config.tag_field == name]
 
 
 def read_text(path: str | os.PathLike[str]) -> str:

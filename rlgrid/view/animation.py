@@ -19,8 +19,8 @@ SAMPLED_FRAMES = 12  # from which the palette is taken
 def save_gif(path: str | os.PathLike[str], frames: Iterable[NDArray[np.uint8]], *, fps: float = 8) -> None:
     """Write frames, each uint8 [height, width, 3], as a GIF that loops and rests on its last frame.
 
-    All frames share one palette, so that nothing flickers and only what changed is stored. GIF counts in hundredths of a
-    second, and viewers slow down what is faster than 50 frames a second.
+    All frames share one palette, so that nothing flickers and only what changed is stored. GIF counts in hundredths of
+    a second, and viewers slow down what is faster than 50 frames a second.
 
     Raises:
         InputError: when there is no frame, fps is not positive, or the file cannot be written.
@@ -43,8 +43,9 @@ def save_gif(path: str | os.PathLike[str], frames: Iterable[NDArray[np.uint8]], 
 
 
 def _shared_palette(frames: Sequence[NDArray[np.uint8]]) -> list[int]:
-    """The 256 most frequent colours: pictures of flat areas keep them exactly, only rare shades of edges are rounded."""
-    packed = np.concatenate([(frame.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], dtype=np.uint32)).ravel() for frame in frames])
-    colours, counts = np.unique(packed, return_counts=True)
+    """The 256 most frequent colours: flat areas keep theirs exactly, only rare shades of edges are rounded."""
+    place_values = np.array([1 << 16, 1 << 8, 1], dtype=np.uint32)
+    packed = [(frame.astype(np.uint32) @ place_values).ravel() for frame in frames]
+    colours, counts = np.unique(np.concatenate(packed), return_counts=True)
     frequent = colours[np.argsort(-counts, kind="stable")[:256]]
     return [int(channel) for colour in frequent for channel in (colour >> 16, colour >> 8 & 255, colour & 255)]

@@ -63,8 +63,9 @@ def lay_out(world: World, size: int) -> Layout:
     """
     n_rows, n_cols = world.shape
     longest = max(n_rows, n_cols)
-    if longest > LARGEST_BOARD // 2:
-        raise InputError(f"{world.name}: found {n_rows} x {n_cols} cells; allowed in a picture: {LARGEST_BOARD // 2} a side")
+    most = LARGEST_BOARD // 2
+    if longest > most:
+        raise InputError(f"{world.name}: found {n_rows} x {n_cols} cells; allowed in a picture: {most} a side")
     cell = min(max((size - 2 * MARGIN) // longest, SMALLEST_CELL), LARGEST_CELL, LARGEST_BOARD // longest)
     wind = world.wind
     below = WIND_MARGIN if wind and (wind.up or wind.down) else 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 
@@ -14,12 +15,14 @@ from rlgrid.view.layout import Layout
 from rlgrid.view.shapes import Canvas, fitting_size, write
 from rlgrid.world import MOVES
 
-SMALLEST_NUMBER = 26  # pixels; a smaller cell shows its value by colour alone
+SMALLEST_ARROW = 8  # pixels
+SMALLEST_NUMBER = 26  # a smaller cell shows its value by colour alone
 SMALLEST_LOW_NUMBER = 44  # cells from here on have room for a number below the arrows or the agent
 THREE_DIGITS = 64  # pixels of width from which on a value is written with three digits, not two
 NEGLIGIBLE = 0.02  # less probable actions get no arrow
 LEVELS = 32  # lengths of an arrow and strengths of a path that are told apart
-TAIL = 400  # steps of the trajectory that are drawn
+TAIL = 400  # states of the trajectory that are drawn
+MOST_PIXELS = 8_000_000  # kept in sprites, 32 MB
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -34,7 +37,7 @@ def paint_values(surface: pygame.Surface, layout: Layout, values: Floats, shown:
 
 
 def paint_numbers(surface: pygame.Surface, layout: Layout, values: Floats, shown: Bools, *, low: bool) -> None:
-    """Write the values: in the middle of the cells, or ``low`` where the middle is needed; nothing if they do not fit."""
+    """Write the values: in the middle of the cells, or ``low`` in them; nothing if they do not fit."""
     cell = layout.cell
     if cell < SMALLEST_NUMBER:
         return
@@ -72,12 +75,15 @@ class Sprites:
     def __init__(self, cell: int) -> None:
         self.cell = cell
         self._kept: dict[tuple[object, ...], pygame.Surface] = {}
+        self._pixels = 0
 
     def _keep(self, key: tuple[object, ...], paint: Callable[[], pygame.Surface]) -> pygame.Surface:
         if key not in self._kept:
-            if len(self._kept) >= 4096:
+            if self._pixels > MOST_PIXELS:
                 self._kept.clear()
+                self._pixels = 0
             self._kept[key] = paint()
+            self._pixels += self._kept[key].get_width() * self._kept[key].get_height()
         return self._kept[key]
 
     def arrow(self, action: str, level: int, *, alone: bool) -> pygame.Surface:
@@ -137,9 +143,18 @@ class Sprites:
 
 
 def paint_policy(
-    surface: pygame.Surface, layout: Layout, sprites: Sprites, policy: Floats, actions: Sequence[str], shown: Bools, lift: int
+    surface: pygame.Surface,
+    layout: Layout,
+    sprites: Sprites,
+    policy: Floats,
+    actions: Sequence[str],
+    *,
+    shown: Bools,
+    lift: int,
 ) -> None:
-    """Arrows from the middle of each cell, ``lift`` pixels higher, as long as their actions are probable."""
+    """Arrows around the middle of each cell, ``lift`` pixels higher, longer for more probable actions."""
+    if layout.cell < SMALLEST_ARROW:
+        return
     drawn = shown[:, None] & (policy >= NEGLIGIBLE)
     alone = np.count_nonzero(drawn, axis=1) == 1
     levels = np.clip(np.rint(policy * LEVELS), 1, LEVELS).astype(int)
@@ -151,20 +166,20 @@ def paint_policy(
     surface.fblits(blits, pygame.BLEND_PREMULTIPLIED)
 
 
-def paint_trajectory(surface: pygame.Surface, layout: Layout, sprites: Sprites, states: Sequence[int], lift: int) -> None:
-    """The way through the cells, strongest where it was walked last; steps long ago and steps on the spot are left out."""
-    states = [state for i, state in enumerate(states[-TAIL - 1 :]) if i == 0 or state != states[-TAIL - 1 :][i - 1]]
-    newest = {}
-    for i, (a, b) in enumerate(zip(states, states[1:], strict=False)):
-        newest[min(a, b), max(a, b)] = i + 1
-    last = max(len(states) - 1, 1)
+def paint_trajectory(
+    surface: pygame.Surface, layout: Layout, sprites: Sprites, states: Sequence[int], *, reach: int, lift: int
+) -> None:
+    """The way through the cells, strongest where it was walked last; steps far away are jumps and leave a gap."""
+    moves = [(a, b) for a, b in itertools.pairwise(states) if a != b]
+    newest = {(min(a, b), max(a, b)): i for i, (a, b) in enumerate(moves, start=1)}
     board = layout.board
     paper = pygame.Surface(board.size, pygame.SRCALPHA, 32)
     blits = []
     for (a, b), step in newest.items():
         (row, column), (to_row, to_column) = divmod(a, layout.n_cols), divmod(b, layout.n_cols)
-        sprite = sprites.path(to_row - row, to_column - column, max(round(LEVELS * step / last), 1))
-        blits.append((sprite, (min(column, to_column) * layout.cell, min(row, to_row) * layout.cell)))
+        if max(abs(to_row - row), abs(to_column - column)) <= reach:
+            sprite = sprites.path(to_row - row, to_column - column, max(round(LEVELS * step / len(moves)), 1))
+            blits.append((sprite, (min(column, to_column) * layout.cell, min(row, to_row) * layout.cell)))
     # The larger of two premultiplied colours is the newer one, so crossings do not add up to a blot.
     paper.fblits(blits, pygame.BLEND_RGBA_MAX)
     surface.blit(paper, (board.left, board.top - lift), special_flags=pygame.BLEND_PREMULTIPLIED)

@@ -1,4 +1,4 @@
-"""What the cells of a world mean to the eye: good, bad, an end, a jump. Read from the rules, never from their outcome."""
+"""What the cells of a world mean to the eye: good, bad, an end, a jump. Read from the rules alone."""
 
 from __future__ import annotations
 
@@ -28,10 +28,11 @@ class Meaning:
         bad: entering, leaving or bumping pays less than a step; an end that pays nothing while another one does.
         jump: both ends of a teleport.
         start: marked as a start.
-        letters: names of a jump's ends, ``A`` and ``A'``; ``>S`` where the far end is a start, ``>?`` where it is any floor.
+        letters: names of a jump's ends, ``A`` and ``A'``; ``>S`` if the far end is a start, ``>?`` if it is any floor.
         rewards: the cell's own reward as text, such as ``+1``.
         arcs: (from, to) of every jump that has one far end.
         wind: cells pushed upwards and to the right, int [S, 2].
+        reach: rows or columns that a step goes at most, without jumps.
     """
 
     wall: Bools
@@ -45,6 +46,7 @@ class Meaning:
     rewards: dict[int, str]
     arcs: list[tuple[int, int]]
     wind: NDArray[np.int64]
+    reach: int
 
     @property
     def valued(self) -> Bools:
@@ -61,6 +63,8 @@ def read_meaning(world: World) -> Meaning:
         if goodness[symbol] == 0:
             goodness[symbol] = -1 if something_good else 1
     letters, arcs, jumps = _jumps(world)
+    wind = _wind(world)
+    gust = max((abs(int(change)) for change in (world.wind and world.wind.varies) or {}), default=0)
     return Meaning(
         wall=world.mask("wall"),
         end=world.mask("terminal") | world.mask("exit"),
@@ -72,7 +76,8 @@ def read_meaning(world: World) -> Meaning:
         letters=letters,
         rewards=_rewards(world),
         arcs=arcs,
-        wind=_wind(world),
+        wind=wind,
+        reach=1 + int(np.abs(wind).max()) + gust,
     )
 
 
@@ -135,5 +140,6 @@ def _wind(world: World) -> NDArray[np.int64]:
     push = np.zeros((n_rows, n_cols, 2), dtype=np.int64)
     if world.wind is not None:
         push[:, :, 0] += np.array(world.wind.up or [0] * n_cols) - np.array(world.wind.down or [0] * n_cols)
-        push[:, :, 1] += (np.array(world.wind.right or [0] * n_rows) - np.array(world.wind.left or [0] * n_rows))[:, None]
+        rightwards = np.array(world.wind.right or [0] * n_rows) - np.array(world.wind.left or [0] * n_rows)
+        push[:, :, 1] += rightwards[:, None]
     return push.reshape(-1, 2)

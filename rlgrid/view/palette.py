@@ -39,8 +39,9 @@ def mix(a: Colour, b: Colour, share: float) -> Colour:
 def value_colours(values: NDArray[np.float64]) -> NDArray[np.uint8]:
     """Colours of finite values, uint8 [N, 3].
 
-    Values of both signs diverge from near white at 0 to blue and red with one scale for both sides. Values of one sign run from
-    pale (the one nearest to 0) to full, so that differences far from 0 stay visible. All colours are light enough for dark text.
+    Values of both signs diverge from near white at 0 to blue and red, with one scale for both sides. Values of one sign
+    run from pale (the one nearest to 0) to full, so that differences far from 0 stay visible. All colours are light
+    enough for dark text.
     """
     if not len(values):
         return np.zeros((0, 3), dtype=np.uint8)

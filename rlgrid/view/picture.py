@@ -71,21 +71,22 @@ class Picture:
         """Width and height in pixels, both even, as video encoders ask."""
         return self.layout.width, self.layout.height
 
-    def surface(self, layers: Layers = Layers()) -> pygame.Surface:  # noqa: B008 (Layers is immutable)
+    def surface(self, layers: Layers = Layers()) -> pygame.Surface:
         """Paint the world and its layers on a new surface.
 
         Raises:
             InputError: when a layer does not fit the world.
         """
         self._check(layers)
-        moving = layers.agent is not None or len(layers.trajectory) > 0
+        trail = layers.trajectory[-learned.TAIL :]
+        moving = layers.agent is not None or len(trail) > 0
         # With something in the middle of the cells, numbers go below it and everything else moves up a little.
         low = self.layout.cell >= learned.SMALLEST_LOW_NUMBER and (moving or layers.policy is not None)
         lift = round(self.layout.cell * 0.1) if low and layers.values is not None else 0
         self._paint_learned(layers, low, lift)
         page = self._under.copy()
-        if len(layers.trajectory) > 1:
-            learned.paint_trajectory(page, self.layout, self._sprites, layers.trajectory, lift)
+        if len(trail) > 1:
+            learned.paint_trajectory(page, self.layout, self._sprites, trail, reach=self._meaning.reach, lift=lift)
         if layers.values is not None or layers.policy is not None:
             page.blit(self._over, (0, 0), special_flags=pygame.BLEND_PREMULTIPLIED)
         if layers.agent is not None:
@@ -97,12 +98,12 @@ class Picture:
             self._write_caption(page, layers.caption)
         return page
 
-    def rgb(self, layers: Layers = Layers()) -> NDArray[np.uint8]:  # noqa: B008
+    def rgb(self, layers: Layers = Layers()) -> NDArray[np.uint8]:
         """The picture as an array, uint8 [height, width, 3]; height and width are even."""
         pixels = bytearray(pygame.image.tobytes(self.surface(layers), "RGB"))
         return np.frombuffer(pixels, dtype=np.uint8).reshape(self.layout.height, self.layout.width, 3)
 
-    def save(self, path: str | os.PathLike[str], layers: Layers = Layers()) -> None:  # noqa: B008
+    def save(self, path: str | os.PathLike[str], layers: Layers = Layers()) -> None:
         """Write the picture as a PNG file; an existing file is replaced in one piece or left as it was.
 
         Raises:
@@ -120,9 +121,9 @@ class Picture:
         ):
             if array is not None and array.shape != shape:
                 raise InputError(f"{self.world.name}: {name}: found the shape {array.shape}; allowed: {shape}")
-        for name, states in (("agent", [] if layers.agent is None else [layers.agent]), ("trajectory", layers.trajectory)):
-            if len(states) and not (0 <= min(states) and max(states) < n_states):
-                raise InputError(f"{self.world.name}: {name}: found a state outside the map; allowed: 0 to {n_states - 1}")
+        for state in (*layers.trajectory[-learned.TAIL :], *(() if layers.agent is None else (layers.agent,))):
+            if not 0 <= state < n_states:
+                raise InputError(f"{self.world.name}: found the state {state}; allowed: 0 to {n_states - 1}")
 
     def _paint_cells(self, tinted: bool, central: bool) -> pygame.Surface:
         return paint_cells(self.layout, self._meaning, tinted=tinted, central=central)
@@ -140,7 +141,8 @@ class Picture:
             if low or policy is None:
                 learned.paint_numbers(self._over, self.layout, values, shown, low=low)
         if policy is not None:
-            learned.paint_policy(self._over, self.layout, self._sprites, policy, self.world.actions, valued, lift)
+            actions = self.world.actions
+            learned.paint_policy(self._over, self.layout, self._sprites, policy, actions, shown=valued, lift=lift)
         cells = self._cells(values is None, values is None and policy is None)
         self._under.blit(cells, (0, 0), special_flags=pygame.BLEND_PREMULTIPLIED)
         # Kept as copies: a learner goes on writing into its own arrays.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from functools import lru_cache
 
@@ -10,6 +11,7 @@ import pygame
 from rlgrid.view.palette import Colour
 
 Point = tuple[float, float]
+Paint = Colour | tuple[int, int, int, int]  # with alpha
 
 SUPERSAMPLING = 3
 LARGEST_SUPERSAMPLED = 1300  # pixels a side; beyond, three times as many would fill hundreds of megabytes
@@ -43,30 +45,32 @@ class Canvas:
         area = self._scaled(x, y, width, height)
         pygame.draw.rect(self.paper, colour, area, thick, border_radius=round(corner * self.scale) or -1)
 
-    def block(self, x: float, y: float, side: float, colour: Colour, corners: tuple[float, float, float, float]) -> None:
+    def block(
+        self, x: float, y: float, side: float, colour: Colour, corners: tuple[float, float, float, float]
+    ) -> None:
         """A filled square whose corners (upper left, upper right, lower left, lower right) are rounded one by one."""
         radii = [round(corner * self.scale) for corner in corners]
         pygame.draw.rect(self.paper, colour, self._scaled(x, y, side, side), 0, -1, *radii)
 
-    def disc(self, centre: Point, radius: float, colour: Colour | tuple[int, int, int, int], *, line: float = 0) -> None:
+    def disc(self, centre: Point, radius: float, colour: Paint, *, line: float = 0) -> None:
         """A disc, or (with ``line`` > 0) a ring whose outer radius is ``radius``."""
         thick = max(1, round(line * self.scale)) if line else 0
         middle = (centre[0] * self.scale, centre[1] * self.scale)
         pygame.draw.circle(self.paper, colour, middle, radius * self.scale, thick)
 
-    def polygon(self, points: list[Point], colour: Colour | tuple[int, int, int, int]) -> None:
+    def polygon(self, points: list[Point], colour: Paint) -> None:
         pygame.draw.polygon(self.paper, colour, [(x * self.scale, y * self.scale) for x, y in points])
 
-    def stroke(self, points: list[Point], width: float, colour: Colour | tuple[int, int, int, int]) -> None:
+    def stroke(self, points: list[Point], width: float, colour: Paint) -> None:
         """A line through the points, with round joints and ends."""
-        for (x, y), (u, v) in zip(points, points[1:], strict=False):
+        for (x, y), (u, v) in itertools.pairwise(points):
             length = math.hypot(u - x, v - y) or 1.0
             a, b = (v - y) / length * width / 2, (x - u) / length * width / 2
             self.polygon([(x + a, y + b), (u + a, v + b), (u - a, v - b), (x - a, y - b)], colour)
         for point in points:
             self.disc(point, width / 2, colour)
 
-    def arrow(self, tail: Point, tip: Point, width: float, colour: Colour | tuple[int, int, int, int]) -> None:
+    def arrow(self, tail: Point, tip: Point, width: float, colour: Paint) -> None:
         """A straight arrow with a round tail; ``width`` is that of the shaft."""
         length = math.hypot(tip[0] - tail[0], tip[1] - tail[1]) or 1.0
         x, y = (tip[0] - tail[0]) / length, (tip[1] - tail[1]) / length
@@ -84,20 +88,19 @@ class Canvas:
             points.append((centre[0] + reach * math.cos(angle), centre[1] + reach * math.sin(angle)))
         self.polygon(points, colour)
 
-    def hatch(self, x: float, y: float, side: float, gap: float, width: float, colour: tuple[int, ...]) -> None:
+    def hatch(self, x: float, y: float, side: float, gap: float, width: float, colour: Colour) -> None:
         """Rising diagonals over a square; squares side by side share their lines."""
         self.paper.set_clip(self._scaled(x, y, side, side))
         for i in range(math.floor((x + y) / gap), math.ceil((x + y + 2 * side) / gap) + 1):
             points = [(i * gap - y, y), (i * gap - y - side, y + side)]
-            rgba = (*colour, 255)[:4]
             half = width / math.sqrt(2)
             (a, top), (b, bottom) = points
-            self.polygon([(a - half, top), (a + half, top), (b + half, bottom), (b - half, bottom)], rgba)
+            self.polygon([(a - half, top), (a + half, top), (b + half, bottom), (b - half, bottom)], colour)
         self.paper.set_clip(None)
 
 
 def curve(start: Point, end: Point, *, bend: float, keep_off: float) -> list[Point]:
-    """A quadratic Bezier curve that leaves ``keep_off`` pixels free at both ends; ``bend`` is its bow over its length."""
+    """A quadratic Bezier curve with ``keep_off`` pixels free at both ends; ``bend`` is its bow over its length."""
     dx, dy = end[0] - start[0], end[1] - start[1]
     length = math.hypot(dx, dy) or 1.0
     control = (start[0] + dx / 2 - dy * bend * 2, start[1] + dy / 2 + dx * bend * 2)
@@ -144,7 +147,7 @@ def fitting_size(words: str, width: float, largest: int, smallest: int = 11) -> 
 
 
 def write(surface: pygame.Surface, words: str, middle: Point, size: int, colour: Colour) -> None:
-    """Put a short text on a surface, its digits centred at ``middle``; such texts are kept, as the same ones come again."""
+    """Put a short text on a surface, its digits centred at ``middle``; texts are kept, as the same ones come again."""
     line, ink = _short_text(words, size, colour)
     digit = _short_text("0", size, colour)[1]  # the same height for every text, so that minus signs do not jump
     x, y = middle[0] - ink.x - ink.width / 2, middle[1] - digit.y - digit.height / 2

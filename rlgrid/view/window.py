@@ -73,7 +73,7 @@ class Window:
         return not self.closed
 
     def ask(self, layers: Layers, actions: Sequence[str]) -> str | None:
-        """Show a frame and wait until the user presses the key of one of ``actions``; None once the window is closed."""
+        """Show a frame and wait until the user presses the key of one of ``actions``; None once closed."""
         self._moves.clear()
         self._draw(layers)
         while not self.closed:

@@ -38,6 +38,7 @@ class Run:
 
     Attributes:
         agent, env: as given to :func:`train`.
+        feed: where the agent's experience comes from.
         budget: how long it is to last.
         steps: steps taken so far (sweeps, where a planner sweeps).
         episodes: episodes finished so far.
@@ -48,6 +49,7 @@ class Run:
     def __init__(self, agent: Agent, env: gymnasium.Env[Any, Any] | TabularModel, budget: Budget) -> None:
         self.agent = agent
         self.env = env
+        self.feed = agent.feed(env)
         self.budget = budget
         self.steps = 0
         self.episodes = 0
@@ -128,12 +130,17 @@ def train(
     array([ 9., 10., 10., 10.])
     """
     run = Run(agent, env, _budget(agent, steps, episodes, sweeps))
-    told: list[Observer] = [run.exact, *observers]
     if log is not None:
         from rlgrid.episode_log import EpisodeLog  # noqa: PLC0415 (sqlite3 loads when it is used)
 
-        told.append(EpisodeLog(log))
-    feed = agent.feed(env)
+        observers = [*observers, EpisodeLog(log)]
+    proceed(run, observers)
+    return run
+
+
+def proceed(run: Run, observers: Iterable[Observer] = ()) -> None:
+    """Train until the budget of a run is spent: the loop behind :func:`train`, and behind a run that is resumed."""
+    told = [run.exact, *observers]
     record = any(observer.records for observer in told)
     with ExitStack() as stack:
         for observer in told:
@@ -142,11 +149,10 @@ def train(
         while run.done < run.budget.amount:
             max_steps, max_episodes = run.limits(told)
             started = time.perf_counter()
-            chunk = feed.advance(agent, max_steps, max_episodes, record=record)
+            chunk = run.feed.advance(run.agent, max_steps, max_episodes, record=record)
             run.take(chunk, time.perf_counter() - started)
             for observer in told:
                 observer.see(run, chunk)
-    return run
 
 
 def _budget(agent: Agent, steps: int | None, episodes: int | None, sweeps: int | None) -> Budget:

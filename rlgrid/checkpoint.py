@@ -1,0 +1,88 @@
+"""Checkpoints: every array that a run's future depends on, in one file without code in it."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rlgrid.errors import InputError
+from rlgrid.learner import Episode
+
+if TYPE_CHECKING:
+    from rlgrid.training import Run
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that readers see the old content or the new, never a part."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def _arrays(record: Any, prefix: str) -> Iterator[tuple[str, NDArray[Any]]]:
+    """The arrays in nested NamedTuples, with dotted names."""
+    for name, value in zip(record._fields, record, strict=True):
+        if isinstance(value, np.ndarray):
+            yield f"{prefix}.{name}", value
+        elif hasattr(value, "_fields"):
+            yield from _arrays(value, f"{prefix}.{name}")
+
+
+def _state(run: Run) -> dict[str, NDArray[Any]]:
+    """The live arrays of a run: the learner's, the random streams, and where the feed stands."""
+    arrays = dict(_arrays(run.agent.learner, "learner")) | dict(_arrays(run.agent.behavior, "behavior"))
+    arrays |= {f"stream.{i}": stream for i, stream in enumerate(run.agent.streams)}
+    arrays |= {f"feed.{name}": array for name, array in run.feed.state().items()}
+    return arrays
+
+
+def save_checkpoint(path: Path, run: Run) -> None:
+    """Write the state of a run."""
+    from io import BytesIO  # noqa: PLC0415
+
+    buffer = BytesIO()
+    counters = {"run.steps": np.array(run.steps), "run.episodes": np.array(run.episodes), "run.seconds": np.array(run.seconds)}
+    np.savez_compressed(buffer, allow_pickle=False, **_state(run), **counters)
+    write_atomically(path, buffer.getvalue())
+
+
+def load_checkpoint(path: Path, run: Run) -> None:
+    """Put a run, made from the same world and recipe, back to where a checkpoint was written; arrays change in place.
+
+    Raises:
+        InputError: where the file is missing, damaged, or of another world or recipe.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            saved = {name: file[name] for name in file.files}
+    except FileNotFoundError:
+        raise InputError(f"{path}: there is no checkpoint") from None
+    except (OSError, ValueError, zipfile.BadZipFile, KeyError) as error:
+        raise InputError(f"{path}: not a checkpoint, or damaged: {error}") from None
+    while isinstance(window := run.agent.learner.window, Episode) and "learner.window.state" in saved:
+        if len(window.state) >= len(saved["learner.window.state"]):
+            break
+        run.agent.make_room()
+    live = _state(run)
+    for name, array in live.items():
+        if name not in saved or saved[name].shape != array.shape or saved[name].dtype != array.dtype:
+            raise InputError(f"{path}: it does not fit this world and recipe ({name})")
+    for name, array in live.items():
+        array[...] = saved[name]
+    run.steps, run.episodes = int(saved["run.steps"]), int(saved["run.episodes"])
+    run.seconds = float(saved["run.seconds"])

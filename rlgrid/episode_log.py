@@ -1,0 +1,275 @@
+"""Episode log: a run directory with everything needed to look at a run again, or to go on with it.
+
+    world.toml       the world, whole
+    agent.toml       the recipe with every setting as it was used
+    run.json         seed, budget, discount, versions
+    episodes.sqlite  returns and lengths of all episodes, trajectories of some, exact errors
+    checkpoint.npz   every array that the future of the run depends on
+
+Episodes are stored in blocks, a column of numbers each, because a fast learner finishes hundreds of thousands a second.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from rlgrid.agent import Agent, load_agent
+from rlgrid.checkpoint import load_checkpoint, save_checkpoint, write_atomically
+from rlgrid.env import GridWorld
+from rlgrid.errors import InputError
+from rlgrid.feeds import Chunk
+from rlgrid.observers import Observer
+from rlgrid.recipe import recipe_to_toml
+from rlgrid.world import load_world
+
+if TYPE_CHECKING:
+    from rlgrid.training import Run
+
+_SCHEMA = """
+CREATE TABLE block (first INTEGER PRIMARY KEY, total BLOB, length BLOB, terminated BLOB, final_reward BLOB);
+CREATE TABLE trajectory (episode INTEGER PRIMARY KEY, state BLOB, action BLOB, reward BLOB, terminated INTEGER);
+CREATE TABLE error (done INTEGER PRIMARY KEY, error REAL);
+"""
+
+#: Written to disk at least this often, and at the end of the run however it ends.
+_FLUSH_SECONDS = 1.0
+
+#: Steps kept of one trajectory.
+_LONGEST_TRAJECTORY = 100_000
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The content of ``run.json``."""
+
+    seed: int | None
+    discount: float
+    unit: str
+    amount: int
+    versions: dict[str, str]
+
+
+class Trajectory(NamedTuple):
+    """One recorded episode: states [T + 1] with the last one, actions [T], rewards [T]."""
+
+    episode: int
+    state: NDArray[np.int64]
+    action: NDArray[np.int64]
+    reward: NDArray[np.float64]
+    terminated: bool
+
+
+class EpisodeLog(Observer):
+    """Writes a run directory; see :class:`SavedRun` for reading one.
+
+    Args:
+        folder: of the run; it must not exist yet.
+        every: keep the trajectory of every so many episodes; of episodes 1, 2, 4, 8, ... by default.
+
+    Raises:
+        InputError: where the folder exists, cannot be made, or the environment is not a gridworld.
+    """
+
+    records = True
+
+    def __init__(self, folder: str | os.PathLike[str], *, every: int | None = None) -> None:
+        if every is not None and every < 1:
+            raise InputError(f"every: found {every}; allowed: at least 1")
+        self.folder = Path(folder)
+        self.every = every
+        self._finished: list[Any] = []
+        self._open: list[Any] = []  # pieces of an episode that goes on in the next chunk
+        self._trajectories: list[tuple[int, bytes, bytes, bytes, int]] = []
+
+    def begin(self, run: Run) -> None:
+        env = run.env.unwrapped if hasattr(run.env, "unwrapped") else run.env
+        if not isinstance(env, GridWorld):
+            raise InputError(f"log: found an environment {env}; allowed: a GridWorld, whose world can be written down")
+        resumed = run.steps > 0
+        if not resumed:
+            self._create(run, env)
+        self._errors_written = 0
+        self._first = run.episodes + 1
+        self._database = sqlite3.connect(self.folder / "episodes.sqlite", isolation_level=None)
+        if not resumed:
+            self._database.executescript(_SCHEMA)
+        self._flushed = time.monotonic()
+
+    def _create(self, run: Run, env: GridWorld) -> None:
+        try:
+            self.folder.mkdir(parents=True)
+        except FileExistsError:
+            raise InputError(f"{self.folder}: it exists already; allowed: a new folder") from None
+        except OSError as error:
+            raise InputError(f"{self.folder}: cannot be made: {error.strerror}") from None
+        from importlib.metadata import version  # noqa: PLC0415
+
+        packages = ("rlgrid", "gymnasium", "numpy", "numba")
+        settings = Settings(
+            run.agent.seed, run.agent.discount, run.budget.unit, run.budget.amount, {p: version(p) for p in packages}
+        )
+        write_atomically(self.folder / "world.toml", env.world.to_toml().encode())
+        write_atomically(self.folder / "agent.toml", recipe_to_toml(run.agent.recipe).encode())
+        write_atomically(self.folder / "run.json", msgspec.json.format(msgspec.json.encode(settings)))
+
+    def see(self, run: Run, chunk: Chunk) -> None:
+        first = run.episodes - len(chunk.finished.total) + 1
+        if len(chunk.finished.total):
+            self._finished.append(chunk.finished)
+        self._keep_trajectories(first, chunk)
+        if time.monotonic() - self._flushed > _FLUSH_SECONDS:
+            self._flush(run)
+
+    def end(self, run: Run) -> None:
+        self._flush(run)
+        self._database.close()
+        save_checkpoint(self.folder / "checkpoint.npz", run)
+
+    def _wanted(self, episode: int) -> bool:
+        return episode % self.every == 0 if self.every else episode & (episode - 1) == 0
+
+    def _keep_trajectories(self, first: int, chunk: Chunk) -> None:
+        """Cut the batch into episodes and keep those that are wanted; the last piece may go on."""
+        batch = chunk.batch
+        assert batch is not None
+        episode, begin = first, 0
+        for end in (np.flatnonzero(batch.terminated | batch.truncated) + 1).tolist():
+            if self._wanted(episode):
+                self._open.append((batch.state[begin:end], batch.action[begin:end], batch.reward[begin:end]))
+                self._close(episode, int(batch.next_state[end - 1]), bool(batch.terminated[end - 1]))
+            self._open = []
+            episode, begin = episode + 1, end
+        kept = sum(len(piece[0]) for piece in self._open)
+        if self._wanted(episode) and begin < batch.size and kept < _LONGEST_TRAJECTORY:
+            piece = slice(begin, begin + _LONGEST_TRAJECTORY - kept)
+            self._open.append((batch.state[piece].copy(), batch.action[piece].copy(), batch.reward[piece].copy()))
+
+    def _close(self, episode: int, last_state: int, terminated: bool) -> None:
+        state, action, reward = (np.concatenate(column) for column in zip(*self._open, strict=True))
+        state = np.append(state, last_state)
+        columns = state.astype("<i4"), action.astype("u1"), reward.astype("<f8")
+        self._trajectories.append((episode, *(column.tobytes() for column in columns), int(terminated)))  # type: ignore[arg-type]
+
+    def _flush(self, run: Run) -> None:
+        """Write what has come up in one transaction."""
+        with self._database as database:
+            database.execute("BEGIN")
+            if self._finished:
+                columns = [np.concatenate(column) for column in zip(*self._finished, strict=True)]
+                blobs = [c.astype(t).tobytes() for c, t in zip(columns, _BLOCK_TYPES, strict=True)]
+                database.execute("INSERT INTO block VALUES (?, ?, ?, ?, ?)", (self._first, *blobs))
+                self._first += len(columns[0])
+            database.executemany("INSERT INTO trajectory VALUES (?, ?, ?, ?, ?)", self._trajectories)
+            fresh = run.exact.errors[self._errors_written :]
+            database.executemany("INSERT OR REPLACE INTO error VALUES (?, ?)", fresh)
+            database.execute("COMMIT")
+        self._errors_written = len(run.exact.errors)
+        self._finished, self._trajectories = [], []
+        self._flushed = time.monotonic()
+
+
+_BLOCK_TYPES = ("<f8", "<i8", "?", "<f8")
+
+
+class SavedRun:
+    """A run directory, read back.
+
+    Args:
+        folder: of the run.
+
+    Raises:
+        InputError: where the folder is not a run directory, or is damaged.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self.folder = Path(folder)
+        if not (self.folder / "run.json").is_file():
+            raise InputError(f"{self.folder}: not a run directory; allowed: a folder that rlgrid train --out made")
+        try:
+            self.settings = msgspec.json.decode((self.folder / "run.json").read_bytes(), type=Settings)
+        except msgspec.MsgspecError as error:
+            raise InputError(f"{self.folder / 'run.json'}: {error}") from None
+        self.world = load_world(self.folder / "world.toml")
+
+    def agent(self, env: GridWorld) -> Agent:
+        """The agent with what it had learned when the run was last saved."""
+        return self.run(env).agent
+
+    def run(self, env: GridWorld) -> Run:
+        """The run, to go on with."""
+        from rlgrid.training import Budget, Run  # noqa: PLC0415 (training knows logs)
+
+        recipe = self.folder / "agent.toml"
+        agent = load_agent(recipe, env, seed=self.settings.seed, discount=self.settings.discount)
+        run = Run(agent, env, Budget(self.settings.unit, self.settings.amount))
+        load_checkpoint(self.folder / "checkpoint.npz", run)
+        return run
+
+    def _query(self, text: str, *values: int) -> list[tuple[Any, ...]]:
+        path = self.folder / "episodes.sqlite"
+        if not path.is_file():
+            raise InputError(f"{path}: there is no such file; the run directory is not complete")
+        try:
+            database = sqlite3.connect(f"file:{path.absolute().as_posix()}?mode=ro", uri=True)
+            try:
+                return database.execute(text, values).fetchall()
+            finally:
+                database.close()
+        except sqlite3.Error as error:
+            raise InputError(f"{path}: not an episode log, or damaged: {error}") from None
+
+    def _column(self, name: str, kind: str) -> NDArray[Any]:
+        blobs = [row[0] for row in self._query(f"SELECT {name} FROM block ORDER BY first")]
+        return np.frombuffer(b"".join(blobs), dtype=kind)
+
+    @property
+    def returns(self) -> NDArray[np.float64]:
+        """Undiscounted return of every episode."""
+        return self._column("total", "<f8")
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Length of every episode."""
+        return self._column("length", "<i8")
+
+    @property
+    def terminated(self) -> NDArray[np.bool_]:
+        """Whether each episode terminated; the others were cut off."""
+        return self._column("terminated", "?")
+
+    @property
+    def errors(self) -> NDArray[np.float64]:
+        """Exact errors, [n, 2]: how much was done, greatest error."""
+        return np.array(self._query("SELECT done, error FROM error ORDER BY done"), dtype=np.float64).reshape(-1, 2)
+
+    @property
+    def recorded(self) -> list[int]:
+        """Numbers of the episodes whose trajectories were kept, counted from 1."""
+        return [row[0] for row in self._query("SELECT episode FROM trajectory ORDER BY episode")]
+
+    def trajectory(self, episode: int) -> Trajectory:
+        """The trajectory of an episode.
+
+        Raises:
+            InputError: where it was not kept; the sentence says which were.
+        """
+        rows = self._query("SELECT state, action, reward, terminated FROM trajectory WHERE episode = ?", episode)
+        if not rows:
+            kept = self.recorded
+            known = f"{', '.join(map(str, kept[:12]))}{', ...' if len(kept) > 12 else ''}" or "none, no episode ended"
+            raise InputError(f"{self.folder}: the trajectory of episode {episode} was not kept; kept were: {known}")
+        state, action, reward, terminated = rows[0]
+        return Trajectory(
+            episode,
+            np.frombuffer(state, "<i4").astype(np.int64),
+            np.frombuffer(action, "u1").astype(np.int64),
+            np.frombuffer(reward, "<f8"),
+            bool(terminated),
+        )
