@@ -67,7 +67,7 @@ def __getattr__(name: str) -> Any:
     if name in _MODULE_OF:
         return getattr(import_module(f"rlgrid.{_MODULE_OF[name]}"), name)
     if name == "__version__":
-        from importlib.metadata import version  # noqa: PLC0415
+        from importlib.metadata import version
 
         return version("rlgrid")
     raise AttributeError(f"module 'rlgrid' has no attribute {name!r}")

@@ -55,14 +55,14 @@ class Actor:
 
     def act(self, state: int) -> int:
         """Draw an action for a state."""
-        from rlgrid.kernels.interaction import choose  # noqa: PLC0415 (Numba loads when it is used)
+        from rlgrid.kernels.interaction import choose  # Numba loads when it is used
 
         action, _ = choose(self.behavior, self.learner.table, int(state), self.streams[0])
         return int(action)
 
     def update(self, batch: Batch) -> None:
         """Learn from a batch: its transitions in order, then what lands at its end."""
-        from rlgrid.kernels.interaction import learn_batch  # noqa: PLC0415
+        from rlgrid.kernels.interaction import learn_batch
 
         _check_batch(batch, len(self.learner.table), self.n_actions)
         done = learn_batch(self.learner, batch, 0)
@@ -73,7 +73,7 @@ class Actor:
 
     def settle(self) -> None:
         """End a batch."""
-        from rlgrid.kernels.interaction import settle_batch  # noqa: PLC0415
+        from rlgrid.kernels.interaction import settle_batch
 
         settle_batch(self.learner)
 
@@ -81,15 +81,19 @@ class Actor:
         """Double the window, which waits for the end of a long episode."""
         window = self.learner.window
         assert isinstance(window, Episode)
-        longer = {k: np.concatenate([v, np.zeros_like(v)]) for k, v in window._asdict().items() if k in _GROWING}
-        self.learner = self.learner._replace(window=window._replace(**longer))
+        longer = window._replace(
+            state=np.concatenate([window.state, np.zeros_like(window.state)]),
+            column=np.concatenate([window.column, np.zeros_like(window.column)]),
+            reward=np.concatenate([window.reward, np.zeros_like(window.reward)]),
+        )
+        self.learner = self.learner._replace(window=longer)
 
 
 def policy_actor(policy: NDArray[np.float64], seed: np.random.SeedSequence) -> Actor:
     """Acts by a policy [S, A] and learns nothing."""
     learner = Learner(
         table=np.zeros((len(policy), 1)),
-        count=np.zeros((len(policy), 1), np.int64),
+        visits=np.zeros((len(policy), 1), np.int64),
         clock=np.zeros(1, np.int64),
         discount=0.0,
         target=Return(),
@@ -134,7 +138,7 @@ class Agent(Actor):
         behavior: Behavior = EpsilonGreedy(recipe.epsilon or 0.0) if policy is None else Stored(policy)
         learner = Learner(
             table=table,
-            count=np.zeros(shape, np.int64),
+            visits=np.zeros(shape, np.int64),
             clock=np.zeros(1, np.int64),
             discount=discount,
             target=_target(recipe, behavior),
@@ -166,23 +170,22 @@ class Agent(Actor):
         table = self.learner.table
         if self.recipe.table == "v":
             return table[:, 0].copy()
-        return np.where(self.policy > 0, self.policy * np.where(table > -np.inf, table, 0.0), 0.0).sum(axis=1)
+        values: NDArray[np.float64] = (self.policy * np.where(table > -np.inf, table, 0.0)).sum(axis=1)
+        return values
 
     @property
     def policy(self) -> NDArray[np.float64]:
         """The policy that is learned, [S, A]: the stored one, or the greedy one with ties shared equally."""
         if isinstance(self.behavior, Stored):
             return self.behavior.probability.copy()
-        best = self.learner.table == self.learner.table.max(axis=1, keepdims=True)
-        return best / best.sum(axis=1, keepdims=True)
+        return _shared(self.learner.table == self.learner.table.max(axis=1, keepdims=True))
 
     @property
     def behavior_policy(self) -> NDArray[np.float64]:
         """The policy that acts, [S, A]."""
         if isinstance(self.behavior, Stored):
             return self.behavior.probability.copy()
-        available = self.learner.table > -np.inf
-        uniform = available / available.sum(axis=1, keepdims=True)
+        uniform = _shared(self.learner.table > -np.inf)
         return (1.0 - self.behavior.epsilon) * self.policy + self.behavior.epsilon * uniform
 
     def feed(self, env: gymnasium.Env[Any, Any] | TabularModel) -> Feed:
@@ -199,7 +202,12 @@ class Agent(Actor):
         )
 
 
-_GROWING = ("state", "column", "reward")
+def _shared(allowed: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Equal probability for the allowed actions of each state, [S, A]."""
+    shares: NDArray[np.float64] = allowed / allowed.sum(axis=1, keepdims=True)
+    return shares
+
+
 _VISITS = {"start": 0, "first": 1, "every": 2}
 
 
@@ -233,20 +241,27 @@ def _check_batch(batch: Batch, n_states: int, n_actions: int) -> None:
     """Compiled code does not check indices; this does."""
     if batch.size == 0:
         return
-    for name, limit in (("state", n_states), ("next_state", n_states), ("action", n_actions), ("next_action", n_actions)):
+    for name, limit in (
+        ("state", n_states),
+        ("next_state", n_states),
+        ("action", n_actions),
+        ("next_action", n_actions),
+    ):
         column = getattr(batch, name)
         if len(column) != batch.size or column.min() < 0 or column.max() >= limit:
             raise InputError(f"batch: {name} has values outside 0 to {limit - 1}, or another length than the rest")
 
 
-def _initial_policy(policy: str | ArrayLike | None, model_actions: tuple[str, ...], available: NDArray[np.bool_]) -> Any:
+def _initial_policy(
+    policy: str | ArrayLike | None, model_actions: tuple[str, ...], available: NDArray[np.bool_]
+) -> Any:
     """The policy to begin with, [S, A]; always an array of its own."""
     if policy is None:
         return None
     if not isinstance(policy, str):
         return np.array(policy, dtype=np.float64)
     if policy == "uniform":
-        return available / available.sum(axis=1, keepdims=True)
+        return _shared(available)
     if policy not in model_actions:
         raise InputError(f"policy: {one_of(policy, ['uniform', *model_actions])}")
     chosen = np.zeros(available.shape)

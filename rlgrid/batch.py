@@ -38,11 +38,11 @@ class Batch(NamedTuple):
 
     def part(self, begin: int, end: int) -> Batch:
         """The transitions ``begin`` to ``end``, as views."""
-        return Batch(*(column[begin:end] for column in self))
+        return Batch._make(column[begin:end] for column in self)
 
     def copy(self) -> Batch:
         """The same transitions in arrays of their own."""
-        return Batch(*(column.copy() for column in self))
+        return Batch._make(column.copy() for column in self)
 
 
 def empty_batch(size: int) -> Batch:
@@ -62,4 +62,4 @@ def empty_batch(size: int) -> Batch:
 
 def joined(batches: list[Batch]) -> Batch:
     """Batches one after the other."""
-    return Batch(*(np.concatenate(columns) for columns in zip(*batches, strict=True)))
+    return Batch._make(np.concatenate(columns) for columns in zip(*batches, strict=True))

@@ -50,7 +50,7 @@ def expected(behavior: Any, table: Table, state: int) -> float:  # type: ignore[
 @function
 def greatest(table: Table, state: int) -> float:
     """max_a q(state, a)."""
-    best = table[state, 0]
+    best: float = table[state, 0]
     for a in range(1, table.shape[1]):
         best = max(best, table[state, a])
     return best

@@ -53,10 +53,14 @@ def _state(run: Run) -> dict[str, NDArray[Any]]:
 
 def save_checkpoint(path: Path, run: Run) -> None:
     """Write the state of a run."""
-    from io import BytesIO  # noqa: PLC0415
+    from io import BytesIO
 
     buffer = BytesIO()
-    counters = {"run.steps": np.array(run.steps), "run.episodes": np.array(run.episodes), "run.seconds": np.array(run.seconds)}
+    counters = {
+        "run.steps": np.array(run.steps),
+        "run.episodes": np.array(run.episodes),
+        "run.seconds": np.array(run.seconds),
+    }
     np.savez_compressed(buffer, allow_pickle=False, **_state(run), **counters)
     write_atomically(path, buffer.getvalue())
 

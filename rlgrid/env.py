@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from bisect import bisect_right
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any, ClassVar, SupportsInt
+from typing import TYPE_CHECKING, Any, SupportsInt
 
 import gymnasium
 import numpy as np
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _BLOCK = 512
 
 
-class GridWorld(gymnasium.Env[int, int]):
+class GridWorld(gymnasium.Env[Any, Any]):
     """A gridworld with observation = state index and action = index into ``world.actions``.
 
     Episodes end (``terminated``) only where the world says so, and are cut off (``truncated``) after the world's
@@ -40,7 +40,7 @@ class GridWorld(gymnasium.Env[int, int]):
     (24, -1.0, False, False, {})
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["human", "rgb_array", "ansi"], "render_fps": 8}
+    metadata = {"render_modes": ["human", "rgb_array", "ansi"], "render_fps": 8}  # noqa: RUF012 (as Gymnasium has it)
 
     def __init__(self, world: World | str | os.PathLike[str], render_mode: str | None = None) -> None:
         self.world = world if isinstance(world, World) else load_world(world)
@@ -145,7 +145,7 @@ class GridWorld(gymnasium.Env[int, int]):
             return None
         if self.render_mode == "ansi":
             return self._text()
-        from rlgrid.view import Layers, Picture, Window  # noqa: PLC0415 (pygame loads when it is used)
+        from rlgrid.view import Layers, Picture, Window  # pygame loads when it is used
 
         if self._picture is None:
             self._picture = Picture(self.world)

@@ -95,6 +95,7 @@ class EpisodeLog(Observer):
         resumed = run.steps > 0
         if not resumed:
             self._create(run, env)
+        self._broken = run.episodes + 1 if resumed else 0  # an episode whose beginning was not seen here
         self._errors_written = 0
         self._first = run.episodes + 1
         self._database = sqlite3.connect(self.folder / "episodes.sqlite", isolation_level=None)
@@ -109,7 +110,7 @@ class EpisodeLog(Observer):
             raise InputError(f"{self.folder}: it exists already; allowed: a new folder") from None
         except OSError as error:
             raise InputError(f"{self.folder}: cannot be made: {error.strerror}") from None
-        from importlib.metadata import version  # noqa: PLC0415
+        from importlib.metadata import version
 
         packages = ("rlgrid", "gymnasium", "numpy", "numba")
         settings = Settings(
@@ -133,6 +134,8 @@ class EpisodeLog(Observer):
         save_checkpoint(self.folder / "checkpoint.npz", run)
 
     def _wanted(self, episode: int) -> bool:
+        if episode == self._broken:
+            return False
         return episode % self.every == 0 if self.every else episode & (episode - 1) == 0
 
     def _keep_trajectories(self, first: int, chunk: Chunk) -> None:
@@ -204,7 +207,7 @@ class SavedRun:
 
     def run(self, env: GridWorld) -> Run:
         """The run, to go on with."""
-        from rlgrid.training import Budget, Run  # noqa: PLC0415 (training knows logs)
+        from rlgrid.training import Budget, Run  # training knows logs
 
         recipe = self.folder / "agent.toml"
         agent = load_agent(recipe, env, seed=self.settings.seed, discount=self.settings.discount)

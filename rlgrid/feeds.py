@@ -155,7 +155,9 @@ class Rollout:
         seed: int | None = 0,
     ) -> None:
         if isinstance(env, TabularModel):
-            raise InputError("rollout: found a model; allowed: an environment to step through, such as GridWorld(world)")
+            raise InputError(
+                "rollout: found a model; allowed: an environment to step through, such as GridWorld(world)"
+            )
         self.env = env
         self.base, self.limit = _compiled_base(env)
         self.limit = min(self.limit, episode_length or _NO_LIMIT)
@@ -179,7 +181,7 @@ class Rollout:
         steps, episodes = run(agent, batch, finished, max_steps, max_episodes)
         if self.batch_episodes:
             agent.settle()
-        ended = Finished(*(column[:episodes] for column in finished))
+        ended = Finished._make(column[:episodes] for column in finished)
         return Chunk(batch.part(0, steps) if record else None, ended, steps)
 
     def collect(self, agent: Actor, *, steps: int | None = None, episodes: int | None = None) -> Batch:
@@ -206,7 +208,7 @@ class Rollout:
     def _run_compiled(
         self, agent: Actor, batch: Batch, finished: Finished, max_steps: int, max_episodes: int
     ) -> tuple[int, int]:
-        from rlgrid.kernels.interaction import interact  # noqa: PLC0415 (Numba loads when it is used)
+        from rlgrid.kernels.interaction import interact  # Numba loads when it is used
 
         assert self.base is not None
         tables = self.base.model.tables
@@ -222,8 +224,8 @@ class Rollout:
         self, agent: Actor, batch: Batch, finished: Finished, max_steps: int, max_episodes: int
     ) -> tuple[int, int]:
         """The same loop for any environment; only choosing and learning are compiled."""
-        from rlgrid.kernels.interaction import choose, observe  # noqa: PLC0415
-        from rlgrid.learner import full  # noqa: PLC0415
+        from rlgrid.kernels.interaction import choose, observe
+        from rlgrid.learner import full
 
         state, action, elapsed = self.place.tolist()
         probability, total = self.gauge.tolist()

@@ -77,7 +77,7 @@ class Learner(NamedTuple):
     """A table with the choices that make an algorithm of the one update."""
 
     table: Table  # q [S, A], or v [S, 1]
-    count: Ints  # [S, C] visits counted by the step size
+    visits: Ints  # [S, C] counted by the step size
     clock: Ints  # [1] updates counted by the step size
     discount: float
     target: Target
@@ -156,7 +156,7 @@ def land(credit: Any, learner: Learner, state: int, column: int, target: float, 
 
 @choice(land, Entry)
 def _land_entry(credit: Entry, learner: Learner, state: int, column: int, target: float, weight: float) -> None:
-    alpha = rate(learner.step_size, learner.count, learner.clock, state, column) * weight
+    alpha = rate(learner.step_size, learner.visits, learner.clock, state, column) * weight
     learner.table[state, column] = (1.0 - alpha) * learner.table[state, column] + alpha * target
 
 
@@ -200,7 +200,7 @@ def _land_rest_together(credit: Together, learner: Learner) -> float:
         for column in range(learner.table.shape[1]):
             weight = credit.weight[state, column]
             if weight > 0.0:
-                alpha = rate(learner.step_size, learner.count, learner.clock, state, column)
+                alpha = rate(learner.step_size, learner.visits, learner.clock, state, column)
                 old = learner.table[state, column]
                 new = (1.0 - alpha) * old + alpha * (credit.total[state, column] / weight)
                 learner.table[state, column] = new

@@ -133,9 +133,13 @@ class TabularModel:
         rows: Mapping[int, Mapping[int, Sequence[tuple[float, int, float, bool]]]] | None = getattr(base, "P", None)
         name = env.spec.id if env.spec else type(base).__name__
         if rows is None:
-            raise InputError(f"{name}: it has no model (no table P); allowed: learning from samples, or counting a model")
+            raise InputError(
+                f"{name}: it has no model (no table P); allowed: learning from samples, or counting a model"
+            )
         n_states, n_actions = len(rows), int(base.action_space.n)
-        flat = [(s * n_actions + a, *o) for s, actions in rows.items() for a, row in actions.items() for o in row if o[0]]
+        flat = [
+            (s * n_actions + a, *o) for s, actions in rows.items() for a, row in actions.items() for o in row if o[0]
+        ]
         row, probability, next_state, reward, done = (np.array(column) for column in zip(*flat, strict=True))
         start = np.asarray(getattr(base, "initial_state_distrib", np.ones(n_states)), dtype=np.float64)
         desc = getattr(base, "desc", None)
@@ -186,12 +190,18 @@ class TabularModel:
         """
         P, R = np.asarray(P, dtype=np.float64), np.asarray(R, dtype=np.float64)
         if P.ndim != 3 or P.shape[0] != P.shape[2] or R.shape not in (P.shape, P.shape[:2]):
-            raise InputError(f"{name}: found P {P.shape} and R {R.shape}; allowed: P [S, A, S] with R [S, A] or [S, A, S]")
+            raise InputError(
+                f"{name}: found P {P.shape} and R {R.shape}; allowed: P [S, A, S] with R [S, A] or [S, A, S]"
+            )
         n_states, n_actions = P.shape[:2]
         ends = np.zeros(n_states, dtype=np.bool_) if terminal is None else np.asarray(terminal, dtype=np.bool_)
-        usable = np.ones((n_states, n_actions), dtype=np.bool_) if available is None else np.asarray(available, np.bool_)
+        usable = (
+            np.ones((n_states, n_actions), dtype=np.bool_) if available is None else np.asarray(available, np.bool_)
+        )
         if ends.shape != (n_states,) or usable.shape != (n_states, n_actions):
-            raise InputError(f"{name}: found terminal {ends.shape} and available {usable.shape}; allowed: [S] and [S, A]")
+            raise InputError(
+                f"{name}: found terminal {ends.shape} and available {usable.shape}; allowed: [S] and [S, A]"
+            )
         usable = usable | ends[:, None]
         s, a, t = np.nonzero((P != 0) & usable[:, :, None])
         reward = R[s, a, t] if R.ndim == 3 else R[s, a]
@@ -215,8 +225,9 @@ class TabularModel:
     def expected_reward(self) -> Floats:
         """Mean reward r(s, a), [S, A]; 0 for an action that is not available."""
         t = self.tables
-        weighted = (t.probability * t.reward)[t.code]
-        return np.bincount(self.row_of_outcome, weighted, self.n_states * self.n_actions).reshape(self.available.shape)
+        weighted: Floats = (t.probability * t.reward)[t.code]
+        sums: Floats = np.bincount(self.row_of_outcome, weighted, self.n_states * self.n_actions).astype(np.float64)
+        return sums.reshape(self.available.shape)
 
     @property
     def row_of_outcome(self) -> NDArray[np.int64]:
@@ -229,7 +240,8 @@ class TabularModel:
         t = self.tables
         state = self.row_of_outcome // self.n_actions
         rests = t.terminated[t.code] & (t.next_state == state) & (t.reward == 0)[t.code] & (t.noise < 0)[t.code]
-        return np.bincount(state[~rests], minlength=self.n_states) == 0
+        terminal: Bools = np.bincount(state[~rests], minlength=self.n_states) == 0
+        return terminal
 
     @cached_property
     def start(self) -> Floats:
@@ -255,7 +267,7 @@ class TabularModel:
 
     @cached_property
     def P(self) -> dict[int, dict[int, list[tuple[float, int, float, bool]]]]:
-        """The toy-text form ``P[state][action] = [(probability, next_state, reward, terminated)]``, made when asked for."""
+        """The toy-text form ``P[state][action] = [(probability, next_state, reward, terminated)]``, made when used."""
         t = self.tables
         columns = (t.probability[t.code], t.next_state, t.reward[t.code], t.terminated[t.code])
         outcomes = list(zip(*(column.tolist() for column in columns), strict=True))
@@ -269,7 +281,7 @@ class TabularModel:
 
         Outcomes that end the episode carry no probability of going on, so rows may add up to less than 1.
         """
-        from scipy.sparse import csr_array  # noqa: PLC0415
+        from scipy.sparse import csr_array
 
         t = self.tables
         row = self.row_of_outcome

@@ -57,7 +57,7 @@ class ExactError(Observer):
         self.reason = ""
 
     def begin(self, run: Run) -> None:
-        from rlgrid.planner import evaluate_exact, solve  # noqa: PLC0415 (loads Numba)
+        from rlgrid.planner import evaluate_exact, solve  # loads Numba
 
         self._every = max(1, run.budget.amount // self.points)
         agent = run.agent
@@ -100,7 +100,7 @@ class ProgressBar(Observer):
         self._recent: list[float] = []
 
     def begin(self, run: Run) -> None:
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
         self._bar = Progress(
             TextColumn("{task.description}"),
@@ -123,3 +123,41 @@ class ProgressBar(Observer):
 
     def end(self, run: Run) -> None:
         self._bar.stop()
+
+
+class Watch(Observer):
+    """A window in which the agent can be watched while it learns, a step at a time; closing it lets training go on.
+
+    Args:
+        fps: steps shown a second.
+    """
+
+    records = True
+
+    def __init__(self, fps: int = 30) -> None:
+        self.fps = fps
+
+    def begin(self, run: Run) -> None:
+        from rlgrid.env import GridWorld
+        from rlgrid.view import Picture, Window
+
+        env = getattr(run.env, "unwrapped", run.env)
+        if not isinstance(env, GridWorld):
+            raise InputError(f"watch: found {env}; allowed: a GridWorld")
+        self._name = env.world.name
+        self._window = Window(Picture(env.world), fps=self.fps)
+
+    def see(self, run: Run, chunk: Chunk) -> None:
+        from rlgrid.view import Layers
+
+        if self._window.closed:
+            return
+        state = int(chunk.batch.next_state[-1]) if chunk.batch is not None and chunk.batch.size else None
+        caption = f"{self._name}, {run.agent.recipe.name}: {run.done:,} {run.budget.unit}"
+        self._window.show(Layers(agent=state, values=run.agent.v, policy=run.agent.policy, caption=caption))
+
+    def end(self, run: Run) -> None:
+        self._window.close()
+
+    def next_look(self, run: Run) -> int:
+        return _NEVER if self._window.closed else run.done + 1

@@ -60,4 +60,5 @@ def uniforms(stream: Stream, count: int) -> NDArray[np.float64]:
     z = (z ^ (z >> _SHIFT_30)) * _MIX_1
     z = (z ^ (z >> _SHIFT_27)) * _MIX_2
     z = z ^ (z >> _SHIFT_31)
-    return (z >> _SHIFT_11).astype(np.float64) * _UNIT
+    numbers: NDArray[np.float64] = (z >> _SHIFT_11).astype(np.float64) * _UNIT
+    return numbers

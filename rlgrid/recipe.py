@@ -16,7 +16,7 @@ class _Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     """Frozen, keyword-only, no unknown keys."""
 
 
-class HarmonicSize(_Struct, tag_field="kind", tag="harmonic"):
+class HarmonicSize(_Struct, frozen=True, tag_field="kind", tag="harmonic"):
     """``{ kind = "harmonic", a = 1, b = 0, per = "entry" }``: a / (b + k)."""
 
     a: float = 1.0
@@ -24,7 +24,7 @@ class HarmonicSize(_Struct, tag_field="kind", tag="harmonic"):
     per: Literal["entry", "update"] = "entry"
 
 
-class PolynomialSize(_Struct, tag_field="kind", tag="polynomial"):
+class PolynomialSize(_Struct, frozen=True, tag_field="kind", tag="polynomial"):
     """``{ kind = "polynomial", a = 1, b = 0, power = 0.75, per = "entry" }``: a / (b + k)^power."""
 
     a: float = 1.0
@@ -36,7 +36,7 @@ class PolynomialSize(_Struct, tag_field="kind", tag="polynomial"):
 StepSizeKeys: TypeAlias = float | HarmonicSize | PolynomialSize
 
 
-class Recipe(_Struct):
+class Recipe(_Struct, frozen=True):
     """Feed, target, step size and credit, with the behavior and the budget that go with them.
 
     ``docs/agents.md`` explains every key.
@@ -111,11 +111,15 @@ def _check_choices(recipe: Recipe) -> None:
     if recipe.table == "v" and (recipe.epsilon is not None or recipe.target == "greedy"):
         raise ValueError("table: state values alone choose no action; allowed with a policy, without improvement")
     if recipe.improves and (recipe.policy is None or recipe.table == "v"):
-        raise ValueError("improve_every, improve_within: there is no policy to improve; allowed with policy and table q")
+        raise ValueError(
+            "improve_every, improve_within: there is no policy to improve; allowed with policy and table q"
+        )
     if recipe.starts == "every_pair" and (recipe.episode_length is None or recipe.credit != "together"):
         raise ValueError('starts: "every_pair" needs an episode_length and credit = "together"')
     if recipe.credit == "together" and recipe.feed == "rollout" and recipe.starts != "every_pair":
-        raise ValueError('credit: "together" lands at the end of a batch; allowed with a sweep or starts = "every_pair"')
+        raise ValueError(
+            'credit: "together" lands at the end of a batch; allowed with a sweep or starts = "every_pair"'
+        )
 
 
 def read_recipe(name: str | os.PathLike[str], settings: dict[str, Any]) -> Recipe:

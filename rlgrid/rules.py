@@ -192,7 +192,7 @@ class _Compiler:
         return np.where(blocked, own, landing).astype(np.int32), event
 
     def _teleport(self, landing: Ints, event: Ints) -> None:
-        """Send those who entered an ``enter_to`` cell on; many targets are one number >= S until outcomes are merged."""
+        """Send on who entered an ``enter_to`` cell; many targets are one number >= S until outcomes are merged."""
         for kind, cell in enumerate(self.cells):
             if cell.enter_to:
                 landing[event == kind] = self._target(cell.enter_to)
@@ -205,7 +205,9 @@ class _Compiler:
         """Cells in which every action does the same: the cells, where they lead, and the event."""
         special = []
         for kind, cell in enumerate(self.cells):
-            states = np.flatnonzero(self.kind == kind) if cell.wall or cell.terminal or cell.exit or cell.leave else None
+            states = (
+                np.flatnonzero(self.kind == kind) if cell.wall or cell.terminal or cell.exit or cell.leave else None
+            )
             if states is None:
                 continue
             there = states.astype(np.int32)

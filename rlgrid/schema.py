@@ -248,26 +248,30 @@ def _types_at(wanted: Any, path: str) -> list[Any]:
     """The types allowed at a dotted path below a struct."""
     options = [wanted]
     for name in filter(None, path.split(".")):
-        fields = [field for option in options if is_struct(option) for field in msgspec.structs.fields(option)]
-        options = [kind for field in fields if field.encode_name == name for kind in get_args(field.type) or [field.type]]
+        fields = [field for option in options if _is_struct(option) for field in msgspec.structs.fields(option)]
+        options = [
+            kind for field in fields if field.encode_name == name for kind in get_args(field.type) or [field.type]
+        ]
     return options
 
 
-def is_struct(kind: Any) -> bool:
+def _is_struct(kind: Any) -> bool:
     return hasattr(kind, "__struct_fields__")
 
 
 def _fields_at(wanted: Any, path: str) -> list[str]:
     """The keys allowed in the table at a dotted path below a struct."""
-    structs = [kind for kind in _types_at(wanted, path) if is_struct(kind)]
+    structs = [kind for kind in _types_at(wanted, path) if _is_struct(kind)]
     return list(dict.fromkeys(field.encode_name for kind in structs for field in msgspec.structs.fields(kind)))
 
 
 def _choices_at(wanted: Any, path: str) -> list[str]:
     """The texts allowed at a dotted path below a struct: those of a Literal, or the tags of the structs there."""
     parent, _, name = path.rpartition(".")
-    texts = [choice for kind in _types_at(wanted, path) for choice in get_args(kind) or [kind] if isinstance(choice, str)]
-    tags = [kind.__struct_config__ for kind in _types_at(wanted, parent) if is_struct(kind)]
+    texts = [
+        choice for kind in _types_at(wanted, path) for choice in get_args(kind) or [kind] if isinstance(choice, str)
+    ]
+    tags = [kind.__struct_config__ for kind in _types_at(wanted, parent) if _is_struct(kind)]
     return texts or [str(config.tag) for config in tags if config.tag_field == name]
 
 

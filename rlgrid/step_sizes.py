@@ -71,26 +71,28 @@ StepSize: TypeAlias = Constant | Harmonic | Polynomial
 
 
 @rule
-def rate(step_size: Any, count: Any, clock: Any, state: int, column: int) -> float:  # type: ignore[empty-body]
-    """The step size of the next update of entry (state, column); ``count`` [S, C] and ``clock`` [1] move on."""
+def rate(step_size: Any, visits: Any, clock: Any, state: int, column: int) -> float:  # type: ignore[empty-body]
+    """The step size of the next update of entry (state, column); ``visits`` [S, C] and ``clock`` [1] move on."""
 
 
 @choice(rate, Constant)
-def _constant(step_size: Constant, count: Any, clock: Any, state: int, column: int) -> float:
+def _constant(step_size: Constant, visits: Any, clock: Any, state: int, column: int) -> float:
     return step_size.alpha
 
 
 @choice(rate, Harmonic)
-def _harmonic(step_size: Harmonic, count: Any, clock: Any, state: int, column: int) -> float:
-    count[state, column] += 1
+def _harmonic(step_size: Harmonic, visits: Any, clock: Any, state: int, column: int) -> float:
+    visits[state, column] += 1
     clock[0] += 1
-    k = count[state, column] if step_size.per_entry else clock[0]
-    return step_size.a / (step_size.b + k)
+    k = visits[state, column] if step_size.per_entry else clock[0]
+    alpha: float = step_size.a / (step_size.b + k)
+    return alpha
 
 
 @choice(rate, Polynomial)
-def _polynomial(step_size: Polynomial, count: Any, clock: Any, state: int, column: int) -> float:
-    count[state, column] += 1
+def _polynomial(step_size: Polynomial, visits: Any, clock: Any, state: int, column: int) -> float:
+    visits[state, column] += 1
     clock[0] += 1
-    k = count[state, column] if step_size.per_entry else clock[0]
-    return step_size.a / (step_size.b + k) ** step_size.power
+    k = visits[state, column] if step_size.per_entry else clock[0]
+    alpha: float = step_size.a / (step_size.b + k) ** step_size.power
+    return alpha

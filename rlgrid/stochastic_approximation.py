@@ -101,8 +101,8 @@ def find_root(
 
 def _iterate(target: Callable[[float, int], float], steps: int, step_size: StepSize, start: float) -> Path:
     table = np.full((1, 1), float(start))
-    count, clock = np.zeros((1, 1), np.int64), np.zeros(1, np.int64)
-    learner = Learner(table, count, clock, 0.0, Return(), OneStep(), step_size, Entry(), NoImprovement())
+    visits, clock = np.zeros((1, 1), np.int64), np.zeros(1, np.int64)
+    learner = Learner(table, visits, clock, 0.0, Return(), OneStep(), step_size, Entry(), NoImprovement())
     iterates = np.empty(steps + 1)
     iterates[0] = start
     for k in range(steps):

@@ -129,9 +129,9 @@ def train(
     >>> run.agent.v.round(6)
     array([ 9., 10., 10., 10.])
     """
-    run = Run(agent, env, _budget(agent, steps, episodes, sweeps))
+    run = Run(agent, env, make_budget(agent, steps, episodes, sweeps))
     if log is not None:
-        from rlgrid.episode_log import EpisodeLog  # noqa: PLC0415 (sqlite3 loads when it is used)
+        from rlgrid.episode_log import EpisodeLog  # sqlite3 loads when it is used
 
         observers = [*observers, EpisodeLog(log)]
     proceed(run, observers)
@@ -155,7 +155,12 @@ def proceed(run: Run, observers: Iterable[Observer] = ()) -> None:
                 observer.see(run, chunk)
 
 
-def _budget(agent: Agent, steps: int | None, episodes: int | None, sweeps: int | None) -> Budget:
+def make_budget(agent: Agent, steps: int | None, episodes: int | None, sweeps: int | None) -> Budget:
+    """The one budget that is given, else the recipe's own.
+
+    Raises:
+        InputError: for several, for less than one, or for a unit that the agent's feed does not count.
+    """
     given = {unit: n for unit, n in (("steps", steps), ("episodes", episodes), ("sweeps", sweeps)) if n is not None}
     if not given:
         recipe = agent.recipe
@@ -163,7 +168,9 @@ def _budget(agent: Agent, steps: int | None, episodes: int | None, sweeps: int |
         given = {unit: n for unit, n in own if n is not None}
     units = ("sweeps",) if agent.recipe.feed == "sweep" else ("steps", "episodes")
     if len(given) != 1 or next(iter(given)) not in units:
-        raise InputError(f"{agent.recipe.name}: found {' and '.join(given) or 'no budget'}; allowed: one of {', '.join(units)}")
+        raise InputError(
+            f"{agent.recipe.name}: found {' and '.join(given) or 'no budget'}; allowed: one of {', '.join(units)}"
+        )
     unit, amount = next(iter(given.items()))
     if amount < 1:
         raise InputError(f"{unit}: found {amount}; allowed: at least 1")

@@ -18,6 +18,7 @@ from rlgrid.sampling import begin, sample
 Ints: TypeAlias = NDArray[np.int64]
 Floats: TypeAlias = NDArray[np.float64]
 
+
 @compiled
 def interact(
     learner: Learner,
@@ -37,7 +38,8 @@ def interact(
     """Act and learn until a limit is met or the learner's window is full; steps and episodes done.
 
     ``place`` [3] and ``gauge`` [2] carry over from chunk to chunk: state (-1: an episode is to begin), pending action
-    and steps of this episode; probability of the pending action and return of this episode. Transitions go into ``batch`` from its beginning, round and round where it is shorter than the chunk.
+    and steps of this episode; probability of the pending action and return of this episode. Transitions go into
+    ``batch`` from its beginning, round and round where it is shorter than the chunk.
     """
     state, action, elapsed = place[0], place[1], place[2]
     probability, total = gauge[0], gauge[1]
@@ -79,7 +81,7 @@ def interact(
 
 @compiled
 def learn_batch(learner: Learner, batch: Batch, begin_at: int) -> int:
-    """Learn from transitions ``begin_at`` on, until the window is full; the first one that is still to be learned from."""
+    """Learn from transitions ``begin_at`` on until the window is full; where that was."""
     i = begin_at
     while i < len(batch.state) and not full(learner.window):
         learn(learner, batch, i)
@@ -96,7 +98,8 @@ def settle_batch(learner: Learner) -> None:
 @compiled
 def choose(behavior: Any, table: Floats, state: int, stream: Stream) -> tuple[int, float]:
     """Draw one action and its probability."""
-    return draw(behavior, table, state, stream)
+    drawn: tuple[int, float] = draw(behavior, table, state, stream)
+    return drawn
 
 
 @compiled

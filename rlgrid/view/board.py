@@ -48,7 +48,7 @@ def paint_cells(layout: Layout, meaning: Meaning, *, tinted: bool, central: bool
 
 
 class _Board:
-    """One painting of the cells; the methods are its coats of paint, in no hidden order."""
+    """One painting of the cells; each method is a coat of paint, later ones cover earlier ones."""
 
     def __init__(self, canvas: Canvas, layout: Layout, meaning: Meaning, tinted: bool, central: bool) -> None:
         self.canvas, self.layout, self.meaning = canvas, layout, meaning
@@ -121,7 +121,7 @@ class _Board:
                 self.canvas.disc((middle[0], middle[1] + cell * 0.015), cell * 0.265, palette.PIT)
 
     def marks(self) -> None:
-        """A star in good cells that are no end, and the wedge of a start."""
+        """A star in good cells from which the episode goes on."""
         meaning, cell = self.meaning, self.cell
         for state in np.flatnonzero(meaning.good & ~(meaning.end | meaning.wall)).tolist():
             x, y = self.layout.centre(state) if self.central else self._badge(state)

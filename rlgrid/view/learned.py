@@ -102,7 +102,8 @@ class Sprites:
             canvas.disc((cell / 2, cell / 2), cell * 0.14 * share, palette.INK, line=width)
             return canvas.finish()
         length = math.hypot(row, column)
-        x, y = column / length * cell * share, row / length * cell * share
+        stretch = 1.3 if cell < SMALLEST_NUMBER else 1.0  # a small cell has nothing but its arrow
+        x, y = column / length * cell * share * stretch, row / length * cell * share * stretch
         back, front = (0.24, 0.26) if alone else (0.0, 0.32)
         tail, tip = (cell / 2 - back * x, cell / 2 - back * y), (cell / 2 + front * x, cell / 2 + front * y)
         canvas.arrow(tail, tip, width, palette.INK)
@@ -119,7 +120,7 @@ class Sprites:
         start = (cell / 2 if columns >= 0 else width - cell / 2, cell / 2 if rows >= 0 else height - cell / 2)
         end = (width - start[0], height - start[1])
         colour = (*palette.AGENT, round(255 * (0.2 + 0.6 * level / LEVELS)))
-        canvas.stroke([start, end], max(2.0, cell * 0.085), colour)
+        canvas.stroke([start, end], max(3.0, cell * 0.085), colour)
         return canvas.finish()
 
     def agent(self, *, hollow: bool) -> pygame.Surface:
@@ -178,7 +179,7 @@ def paint_trajectory(
     for (a, b), step in newest.items():
         (row, column), (to_row, to_column) = divmod(a, layout.n_cols), divmod(b, layout.n_cols)
         if max(abs(to_row - row), abs(to_column - column)) <= reach:
-            sprite = sprites.path(to_row - row, to_column - column, max(round(LEVELS * step / len(moves)), 1))
+            sprite = sprites.path(to_row - row, to_column - column, max(LEVELS - (len(moves) - step), 1))
             blits.append((sprite, (min(column, to_column) * layout.cell, min(row, to_row) * layout.cell)))
     # The larger of two premultiplied colours is the newer one, so crossings do not add up to a blot.
     paper.fblits(blits, pygame.BLEND_RGBA_MAX)

@@ -149,13 +149,12 @@ class Picture:
         self._learned_of = Layers(values=_copy(values), policy=_copy(policy)), low
 
     def _write_caption(self, page: pygame.Surface, caption: str) -> None:
-        left = min(self.layout.left, MARGIN + self.layout.left // 4)
-        room = self.layout.width - 2 * left
+        room = self.layout.width - 2 * MARGIN
         line = render(caption, CAPTION_SIZE, palette.INK)
         while line.get_width() > room and len(caption) > 1:
             caption = caption[: -max(2, len(caption) // 20)].rstrip() + "…"
             line = render(caption, CAPTION_SIZE, palette.INK)
-        place = (left, (HEADER - line.get_height()) // 2 + 1)
+        place = (MARGIN, (HEADER - line.get_height()) // 2 + 1)
         page.blit(line, place, special_flags=pygame.BLEND_PREMULTIPLIED)
 
 

@@ -25,7 +25,9 @@ class Canvas:
 
     def __init__(self, width: int, height: int) -> None:
         self.size = (width, height)
-        self.scale = SUPERSAMPLING if max(width, height) <= LARGEST_SUPERSAMPLED else 1
+        side = max(width, height)
+        # The smaller the picture, the more a pixel matters: an arrow in a small cell has a head of four.
+        self.scale = min(max(480 // side, SUPERSAMPLING), 12) if side <= LARGEST_SUPERSAMPLED else 1
         self.paper = pygame.Surface((width * self.scale, height * self.scale), pygame.SRCALPHA, 32)
 
     def finish(self) -> pygame.Surface:
@@ -59,7 +61,8 @@ class Canvas:
         pygame.draw.circle(self.paper, colour, middle, radius * self.scale, thick)
 
     def polygon(self, points: list[Point], colour: Paint) -> None:
-        pygame.draw.polygon(self.paper, colour, [(x * self.scale, y * self.scale) for x, y in points])
+        # pygame takes whole numbers for the middles of pixels
+        pygame.draw.polygon(self.paper, colour, [(x * self.scale - 0.5, y * self.scale - 0.5) for x, y in points])
 
     def stroke(self, points: list[Point], width: float, colour: Paint) -> None:
         """A line through the points, with round joints and ends."""

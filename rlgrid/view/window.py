@@ -53,7 +53,6 @@ class Window:
         self._opened_display = False
         self._next_frame = 0.0
         self._step = False
-        self._moves: list[str] = []
 
     def show(self, layers: Layers) -> bool:
         """Show one frame when it is due; while paused, wait for a key. Returns whether the window is still open.
@@ -74,14 +73,11 @@ class Window:
 
     def ask(self, layers: Layers, actions: Sequence[str]) -> str | None:
         """Show a frame and wait until the user presses the key of one of ``actions``; None once closed."""
-        self._moves.clear()
         self._draw(layers)
         while not self.closed:
-            self._pump(layers)
-            for move in self._moves:
-                if move in actions:
-                    return move
-            self._moves.clear()
+            for key in self._pump(layers):
+                if MOVE_KEYS.get(key) in actions:
+                    return MOVE_KEYS[key]
             time.sleep(POLL_SECONDS)
         return None
 
@@ -129,25 +125,24 @@ class Window:
         screen.blit(page, ((width - size[0]) // 2, (height - size[1]) // 2))
         self._window.flip()
 
-    def _pump(self, layers: Layers) -> None:
-        """Answer the events that have come; draw again if that changes what is seen."""
-        changed = False
+    def _pump(self, layers: Layers) -> list[int]:
+        """Answer the events that have come, and draw again if that changes what is seen; returns the keys pressed."""
+        keys: list[int] = []
+        resized = False
         for event in pygame.event.get() if pygame.display.get_init() else []:
             if getattr(event, "window", None) not in (None, self._window):
                 continue  # another window of the same program
             if event.type in (pygame.QUIT, pygame.WINDOWCLOSE):
                 self.close()
-                return
             if event.type == pygame.KEYDOWN:
+                keys.append(event.key)
                 self._press(event.key, getattr(event, "unicode", ""))
-                changed = True
-            changed = changed or event.type in (pygame.WINDOWSIZECHANGED, pygame.WINDOWEXPOSED)
-        if changed:
+            resized = resized or event.type in (pygame.WINDOWSIZECHANGED, pygame.WINDOWEXPOSED)
+        if keys or resized:
             self._draw(layers)
+        return keys
 
     def _press(self, key: int, character: str) -> None:
-        if key in MOVE_KEYS:
-            self._moves.append(MOVE_KEYS[key])
         if key in (pygame.K_q, pygame.K_ESCAPE):
             self.close()
         elif key == pygame.K_SPACE:

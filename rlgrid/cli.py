@@ -1,0 +1,298 @@
+"""The command line. Exit codes: 0 done, 2 bad input, 1 internal failure, 130 interrupted."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rlgrid.errors import InputError
+
+if TYPE_CHECKING:
+    from rlgrid.env import GridWorld
+    from rlgrid.training import Run
+
+app = typer.Typer(
+    help="Reinforcement learning in gridworlds: worlds, exact plans, agents, episodes.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+WorldName = Annotated[str, typer.Argument(metavar="WORLD", help="A catalog name or a path to a .toml file.")]
+RunFolder = Annotated[str, typer.Argument(metavar="RUN", help="A run directory, as train --out makes.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
+Gif = Annotated[str | None, typer.Option(metavar="FILE", help="Write a GIF instead of opening a window.")]
+
+
+@app.command()
+def worlds(name: Annotated[str | None, typer.Argument(help="Show one world.")] = None, json: Json = False) -> None:
+    """List the worlds, or show one."""
+    from rlgrid import library
+    from rlgrid.world import load_world
+
+    if name is not None:
+        world = load_world(name)
+        return _print_json(_world_facts(world)) if json else print(world.to_toml(), end="")
+    loaded = [load_world(found) for found in library.names("envs")]
+    if json:
+        return _print_json([_world_facts(world) for world in loaded])
+    rows = [
+        (w.name, f"{w.shape[0]} x {w.shape[1]}", str(w.n_actions), f"{w.discount or 0:g}", w.source) for w in loaded
+    ]
+    _print_table(("world", "size", "actions", "discount", "source"), rows)
+
+
+@app.command()
+def agents(name: Annotated[str | None, typer.Argument(help="Show one recipe.")] = None, json: Json = False) -> None:
+    """List the agents' recipes, or show one."""
+    import msgspec
+
+    from rlgrid import library
+    from rlgrid.recipe import read_recipe, recipe_to_toml
+
+    if name is not None:
+        recipe = read_recipe(name, {})
+        return _print_json(msgspec.to_builtins(recipe)) if json else print(recipe_to_toml(recipe), end="")
+    recipes = [read_recipe(found, {}) for found in library.names("agents")]
+    if json:
+        return _print_json([msgspec.to_builtins(recipe) for recipe in recipes])
+    rows = [(r.name, r.feed, r.target, r.credit, r.source) for r in recipes]
+    _print_table(("agent", "feed", "target", "credit", "source"), rows)
+
+
+@app.command()
+def solve(
+    world: WorldName,
+    method: Annotated[str, typer.Option(help="How.")] = "value_iteration",
+    discount: Annotated[float | None, typer.Option(help="The world's own by default.")] = None,
+    tol: Annotated[float, typer.Option(help="Certified error to reach.")] = 1e-8,
+    horizon: Annotated[int | None, typer.Option(help="Steps to go, for backward_induction.")] = None,
+    epsilon: Annotated[float, typer.Option(help="Best epsilon-soft policy instead of the best one.")] = 0.0,
+    png: Annotated[str | None, typer.Option(metavar="FILE", help="Write a picture of values and policy.")] = None,
+    json: Json = False,
+) -> None:
+    """Solve a world exactly and print its value and policy maps."""
+    from rlgrid import planner
+    from rlgrid.text_maps import policy_map, value_map
+    from rlgrid.world import load_world
+
+    loaded = load_world(world)
+    plan = planner.solve(loaded, method, discount=discount, tol=tol, horizon=horizon, epsilon=epsilon)
+    if png is not None:
+        from rlgrid.view import Layers, Picture
+
+        caption = f"{loaded.name}: optimal values and policy, discount {plan.discount:g}"
+        Picture(loaded).save(png, Layers(values=plan.v, policy=plan.policy, caption=caption))
+    if json:
+        facts = {"world": loaded.name, "method": plan.method, "discount": plan.discount, "iterations": plan.iterations}
+        arrays = {"v": plan.v.tolist(), "policy": plan.policy.argmax(axis=1).tolist()}
+        bound = plan.bound if plan.bound < float("inf") else None
+        return _print_json(facts | {"bound": bound, "actions": loaded.actions} | arrays)
+    certified = f"certified to within {plan.bound:.1e}" if plan.bound < float("inf") else "error not certified"
+    print(f"{loaded.name}, discount {plan.discount:g}: {plan.method}, {plan.iterations} iterations, {certified}\n")
+    print(value_map(loaded, plan.v), end="\n\n")
+    print(policy_map(loaded, plan.optimal_actions / plan.optimal_actions.sum(axis=1, keepdims=True)))
+    if png is not None:
+        print(f"\npicture: {png}")
+
+
+@app.command()
+def train(
+    agent: Annotated[str, typer.Argument(metavar="AGENT", help="A recipe's name or a path to a .toml file.")],
+    world: WorldName,
+    steps: Annotated[int | None, typer.Option(help="Train for so many steps.")] = None,
+    episodes: Annotated[int | None, typer.Option(help="... or so many episodes.")] = None,
+    sweeps: Annotated[int | None, typer.Option(help="... or so many sweeps (planners).")] = None,
+    seed: Seed = 0,
+    set: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="Set a key of the recipe anew.")] = None,
+    out: Annotated[str | None, typer.Option(metavar="RUN", help="Log to this new folder.")] = None,
+    resume: Annotated[bool, typer.Option(help="Go on with the run in --out, up to the new budget.")] = False,
+    watch: Annotated[bool, typer.Option(help="Watch it learn in a window (slow).")] = False,
+    json: Json = False,
+) -> None:
+    """Train an agent in a world."""
+    from rlgrid.agent import load_agent
+    from rlgrid.env import GridWorld
+    from rlgrid.episode_log import EpisodeLog
+    from rlgrid.observers import Observer, ProgressBar, Watch
+    from rlgrid.training import make_budget, proceed
+
+    if resume:
+        run = _resumed(out, steps or episodes or sweeps)
+    else:
+        env = GridWorld(world)
+        made = load_agent(agent, env, seed=seed, **_settings(set or []))
+        from rlgrid.training import Run
+
+        run = Run(made, env, make_budget(made, steps, episodes, sweeps))
+    observers: list[Observer] = [] if json else [ProgressBar()]
+    observers += [EpisodeLog(out)] if out is not None else []
+    observers += [Watch()] if watch else []
+    proceed(run, observers)
+    facts = _run_facts(run)
+    if json:
+        return _print_json(facts | ({"run": out} if out else {}))
+    for key, value in facts.items():
+        if value is not None:
+            print(f"{key.replace('_', ' '):>24}  {value if isinstance(value, str) else f'{value:,.6g}'}")
+    if out is not None:
+        print(f"{'run directory':>24}  {out}")
+
+
+@app.command()
+def evaluate(
+    run: RunFolder,
+    episodes: Annotated[int, typer.Option(min=1, help="How many.")] = 1000,
+    seed: Seed = 0,
+    json: Json = False,
+) -> None:
+    """Let the policy that a run has learned act, and print how it does."""
+    from rlgrid import evaluation
+
+    saved, env = _saved(run)
+    score = evaluation.evaluate(saved.agent(env).policy, env, episodes=episodes, seed=seed)
+    if json:
+        return _print_json(score._asdict())
+    print(f"{'mean return':>16}  {score.mean_return:.6g} ± {score.half_width:.2g} (95 % of {score.episodes} episodes)")
+    for key in ("mean_length", "success_rate", "truncated_rate"):
+        print(f"{key.replace('_', ' '):>16}  {getattr(score, key):.6g}")
+
+
+@app.command()
+def watch(
+    run: RunFolder,
+    episodes: Annotated[int, typer.Option(min=1, help="How many.")] = 3,
+    seed: Seed = 0,
+    gif: Gif = None,
+) -> None:
+    """Watch the policy that a run has learned."""
+    from rlgrid.playback import play_policy, show
+
+    saved, env = _saved(run)
+    show(env.world, play_policy(saved.agent(env), env, episodes=episodes, seed=seed), gif=gif)
+
+
+@app.command()
+def replay(
+    run: RunFolder,
+    episode: Annotated[int | None, typer.Option(min=1, help="Its number; the latest one kept by default.")] = None,
+    gif: Gif = None,
+) -> None:
+    """Replay an episode from the log of a run."""
+    from rlgrid.playback import play_trajectory, show
+
+    saved, env = _saved(run)
+    kept = saved.recorded
+    trajectory = saved.trajectory(episode if episode is not None else kept[-1] if kept else 1)
+    show(env.world, play_trajectory(trajectory, env.world), gif=gif)
+
+
+@app.command()
+def demo() -> None:
+    """Do the main job in one minute: solve worlds, train agents, log and draw what they learned."""
+    from rlgrid.demo import run_demo
+
+    run_demo()
+
+
+def _world_facts(world: Any) -> dict[str, Any]:
+    facts = {key: getattr(world, key) for key in ("name", "source", "discount", "max_episode_steps", "actions")}
+    return facts | {"rows": world.shape[0], "columns": world.shape[1], "map": list(world.rows)}
+
+
+def _run_facts(run: Run) -> dict[str, Any]:
+    returns = run.returns
+    return {
+        "agent": run.agent.recipe.name,
+        "steps": run.steps,
+        "episodes": run.episodes,
+        "seconds": run.seconds,
+        "mean_return_last_100": float(returns[-100:].mean()) if len(returns) else None,
+        "exact_error": float(run.errors[-1, 1]) if len(run.errors) else None,
+        "exact_error_missing": run.exact.reason or None,
+    }
+
+
+def _settings(pairs: list[str]) -> dict[str, Any]:
+    """``key=value`` with values as in TOML; a bare word is a text."""
+    from rlgrid.schema import parse_toml
+
+    settings: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key.strip().isidentifier():
+            raise InputError(f'--set: found "{pair}"; allowed: KEY=VALUE, such as step_size=0.5')
+        text = f'"{value}"' if value.replace("_", "a").isidentifier() else value
+        settings |= parse_toml(f"{key.strip()} = {text}", where="--set")
+    return settings
+
+
+def _saved(folder: str) -> tuple[Any, GridWorld]:
+    from rlgrid.env import GridWorld
+    from rlgrid.episode_log import SavedRun
+
+    saved = SavedRun(folder)
+    return saved, GridWorld(saved.world)
+
+
+def _resumed(out: str | None, amount: int | None) -> Run:
+    """The run in a folder, with a budget that may be larger than before."""
+    if out is None:
+        raise InputError("--resume: it needs --out; allowed: --out with the folder of the run to go on with")
+    saved, env = _saved(out)
+    run: Run = saved.run(env)
+    if amount is not None:
+        run.budget = run.budget._replace(amount=amount)
+    return run
+
+
+def _print_table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in header:
+        table.add_column(title, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
+
+
+def _print_json(value: Any) -> None:
+    import msgspec
+
+    print(msgspec.json.format(msgspec.json.encode(value)).decode())
+
+
+def main() -> None:
+    """Run the command line and exit; whoever gave bad input sees one sentence, never a traceback."""
+    try:
+        code = app(standalone_mode=False)
+    except InputError as error:
+        code = _fail(str(error), 2)
+    except (KeyboardInterrupt, typer.Abort):
+        code = _fail("interrupted", 130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        code = 0
+    except Exception as error:
+        if hasattr(error, "format_message"):  # a wrong command, option or argument
+            code = _fail(error.format_message() or "see rlgrid --help", 2)
+        else:
+            code = _fail(f"internal failure: {type(error).__name__}: {error}", 1)
+    sys.exit(code)
+
+
+def _fail(sentence: str, code: int) -> int:
+    print(f"rlgrid: {sentence}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.argv[0] = str(Path(sys.argv[0]).with_name("rlgrid"))
+    main()
