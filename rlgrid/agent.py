@@ -241,15 +241,14 @@ def _check_batch(batch: Batch, n_states: int, n_actions: int) -> None:
     """Compiled code does not check indices; this does."""
     if batch.size == 0:
         return
-    for name, limit in (
-        ("state", n_states),
-        ("next_state", n_states),
-        ("action", n_actions),
-        ("next_action", n_actions),
-    ):
+    for name, column in batch._asdict().items():
+        if len(column) != batch.size:
+            raise InputError(f"batch: found {len(column)} of {name} and {batch.size} of state; allowed: equally many")
+    limits = {"state": n_states, "next_state": n_states, "action": n_actions, "next_action": n_actions}
+    for name, limit in limits.items():
         column = getattr(batch, name)
-        if len(column) != batch.size or column.min() < 0 or column.max() >= limit:
-            raise InputError(f"batch: {name} has values outside 0 to {limit - 1}, or another length than the rest")
+        if column.min() < 0 or column.max() >= limit:
+            raise InputError(f"batch: {name} has values outside 0 to {limit - 1}")
 
 
 def _initial_policy(

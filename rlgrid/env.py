@@ -78,7 +78,7 @@ class GridWorld(gymnasium.Env[Any, Any]):
         state = options.get("state") if options else None
         if state is None:
             state = self._start()
-        elif not (0 <= int(state) < self.model.n_states) or self.model.terminal[state]:
+        elif state not in self.observation_space or self.model.terminal[state]:
             raise InputError(f"reset: found state {state}; allowed: an open state from 0 to {self.model.n_states - 1}")
         else:
             state = int(state)
@@ -103,7 +103,8 @@ class GridWorld(gymnasium.Env[Any, Any]):
         else:
             state, reward, terminated, noise = outcomes[0]
         if noise >= 0:
-            reward = sample_reward(self.model.tables, noise, self._rewound())
+            with np.errstate(over="ignore"):  # the stream's counter wraps around
+                reward = sample_reward(self.model.tables, noise, self._rewound())
         self._state = state
         self._row = self._rows[state]
         self._elapsed += 1
@@ -133,8 +134,7 @@ class GridWorld(gymnasium.Env[Any, Any]):
     def _rewound(self) -> Stream:
         """The stream, put back to before the numbers that were drawn ahead."""
         assert self._stream is not None
-        with np.errstate(over="ignore"):
-            self._stream[0] -= np.uint64(len(self._block)) * self._stream[1]
+        self._stream[0] -= np.uint64(len(self._block)) * self._stream[1]
         self._block.clear()
         return self._stream
 

@@ -1,4 +1,4 @@
-"""The renderer: what is seen, where, and that windows and files behave. Everything runs without a screen."""
+"""Pictures: what is seen and where, and that files are whole. Everything runs without a screen."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ import pygame
 import pytest
 from PIL import Image
 
-import rlgrid.view.window
 from rlgrid.errors import InputError
-from rlgrid.view import Layers, Picture, Window, save_gif
+from rlgrid.view import Layers, Picture, save_gif
 from rlgrid.view.palette import NEGATIVE, PIT, POSITIVE, WALL, value_colours
 from rlgrid.world import HEADINGS, World
 
@@ -100,9 +99,7 @@ def test_every_layer_shows_on_every_shape_and_kind_of_cell(name: str) -> None:
         frame = picture.rgb(layers)
         assert frame.shape == plain.shape
         assert (frame != plain).any()
-    if world.n_states > 1:
-        path = Layers(trajectory=[0, 1])
-        assert (picture.rgb(path) != plain).any()
+    assert world.n_states == 1 or (picture.rgb(Layers(trajectory=[0, 1])) != plain).any()
     both = Layers(agent=agent, values=values, policy=policy, trajectory=[agent], caption="all")
     assert np.array_equal(picture.rgb(both), Picture(world).rgb(both)), "the same input gives the same pixels"
     assert np.array_equal(picture.rgb(), plain), "layers leave nothing behind"
@@ -171,8 +168,14 @@ def test_what_is_added_to_the_step_reward_is_judged_by_itself() -> None:
     picture = Picture(world_of("ab", rules))
     frame = picture.rgb().astype(int)
     bad, good = (cell_of(picture, frame, state)[-3, 60] for state in (0, 1))
-    assert bad[0] > bad[2] + 20
-    assert good[1] > good[0] + 10
+    assert (bad[0] > bad[2] + 20, good[1] > good[0] + 10) == (True, True)
+
+
+def test_the_only_end_is_a_goal_even_if_it_pays_nothing() -> None:
+    picture = Picture(world_of("..G", "[reward]\nstep = -1\n[cells]\nG = { terminal = true }"))
+    red, green, blue = cell_of(picture, picture.rgb(), 2)[60, 60].astype(int)
+    assert green > red + 50
+    assert green > blue
 
 
 def test_teleports_starts_and_wind_leave_their_marks() -> None:
@@ -199,7 +202,8 @@ def test_a_jump_to_a_start_points_there() -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "full"), [(np.linspace(0, 1, 9), POSITIVE), (np.linspace(5, 9, 9), POSITIVE), (np.linspace(0, -3, 9), NEGATIVE)]
+    ("values", "full"),
+    [(np.linspace(0, 1, 9), POSITIVE), (np.linspace(5, 9, 9), POSITIVE), (np.linspace(0, -3, 9), NEGATIVE)],
 )
 def test_values_of_one_sign_grow_steadily_from_pale_to_full(values: np.ndarray, full: tuple[int, int, int]) -> None:
     picture = Picture(open_world(1, 9))
@@ -252,13 +256,13 @@ def test_an_arrow_has_its_head_where_it_leads(heading: str, side: int, alone: bo
     frame = picture.rgb(Layers(policy=policy))
     assert cells_that_differ(picture, frame, picture.rgb()) == {12}
     dark = ink(picture, frame, 12)
-    position = np.arange(len(dark)) - (len(dark) - 1) / 2
-    weight = dark.sum()
-    centre_of_mass = (position @ dark.sum(axis=1) / weight, position @ dark.sum(axis=0) / weight)
-    unit = np.array(HEADINGS[heading]) / np.hypot(*HEADINGS[heading])
-    along, across = unit @ centre_of_mass, unit[::-1] * [1, -1] @ centre_of_mass
-    assert along > 0.015 * len(dark)
-    assert abs(across) < 0.5
+    position = np.arange(len(dark)) + 1.5 - picture.layout.cell / 2  # the cell begins with a grid line
+    row, column = np.array(HEADINGS[heading]) / np.hypot(*HEADINGS[heading])
+    along = position[:, None] * row + position * column
+    across = position[:, None] * column - position * row
+    ahead, behind = (dark * abs(across))[along > 0].sum(), (dark * abs(across))[along < 0].sum()
+    assert ahead > 1.5 * behind, "the head is broader than the tail"
+    assert abs((dark * across).sum()) < 0.3 * dark.sum(), "it lies on the line through the middle"
 
 
 def test_more_probable_actions_get_longer_arrows_and_negligible_ones_none() -> None:
@@ -308,9 +312,8 @@ def test_arrays_that_change_in_place_are_seen_and_given_frames_stay_as_they_are(
 def test_a_long_caption_is_cut_to_the_page() -> None:
     picture = Picture(open_world(3, 1))
     frame = picture.rgb(Layers(caption="a caption that is much too long for such a narrow page " * 3))
-    header = frame[: picture.layout.top - 2]
-    assert (header[:, 16:-16] < 128).any()
-    assert (header[:, -8:] == 255).all()
+    assert (frame[: picture.layout.top, 16:-16] < 128).any()
+    assert (frame[: picture.layout.top, -8:] == 255).all()
 
 
 @pytest.mark.parametrize(
@@ -369,9 +372,8 @@ def test_a_gif_loops_rests_on_its_last_frame_and_keeps_the_colours(tmp_path: Pat
             gif.seek(index)
             durations.append(gif.info["duration"])
             shown = np.asarray(gif.convert("RGB")).astype(int)
-            assert np.abs(shown - frame).mean() < 0.5
-            flat = cell_of(picture, shown, 8)[4, 4]
-            assert np.abs(flat - cell_of(picture, frame, 8)[4, 4]).max() <= 4
+            assert np.abs(shown - frame).mean() < 0.1
+            assert np.array_equal(cell_of(picture, shown, 8)[4, 4], cell_of(picture, frame, 8)[4, 4])
     assert durations == [200, 200, 200, 1500]
     assert file.stat().st_size < 100_000
     with pytest.raises(InputError, match="there are no frames"):
@@ -380,111 +382,7 @@ def test_a_gif_loops_rests_on_its_last_frame_and_keeps_the_colours(tmp_path: Pat
         save_gif(file, frames, fps=0)
 
 
-@pytest.fixture
-def window():
-    opened = Window(Picture(open_world(3, 3)), fps=2000)
-    yield opened
-    opened.close()
-
-
-def press(*keys: int) -> None:
-    for key in keys:
-        pygame.event.post(pygame.event.Event(pygame.KEYDOWN, key=key, unicode=""))
-
-
-def screen_of(window: Window) -> np.ndarray:
-    assert window._window is not None
-    return pygame.surfarray.array3d(window._window.get_surface()).transpose(1, 0, 2)
-
-
-def test_a_window_shows_the_picture_and_closes_the_display_that_it_opened(window: Window) -> None:
-    assert not pygame.display.get_init(), "it opens only with the first frame"
-    assert window.show(Layers(agent=4))
-    assert np.array_equal(screen_of(window), window.picture.rgb(Layers(agent=4)))
-    window.close()
-    assert window.closed
-    assert not pygame.display.get_init()
-    assert not window.show(Layers(agent=4)), "showing on a closed window does nothing"
-    assert not pygame.display.get_init()
-
-
-def test_a_window_leaves_a_display_alone_that_was_there_before(window: Window) -> None:
-    pygame.display.init()
-    try:
-        window.show(Layers())
-        window.close()
-        assert pygame.display.get_init()
-    finally:
-        pygame.display.quit()
-
-
-@pytest.mark.parametrize("event", [pygame.QUIT, pygame.WINDOWCLOSE, "q"])
-def test_the_user_closes_the_window_and_the_program_goes_on(window: Window, event: int | str) -> None:
-    window.show(Layers())
-    if event == "q":
-        press(pygame.K_q)
-    else:
-        pygame.event.post(pygame.event.Event(event))
-    assert not window.show(Layers())
-    assert window.closed
-
-
-def test_keys_hide_layers_and_change_the_speed(window: Window) -> None:
-    world = window.picture.world
-    layers = Layers(values=np.arange(9.0), policy=np.full((9, world.n_actions), 1 / 9))
-    window.show(layers)
-    press(pygame.K_v, pygame.K_p, pygame.K_MINUS)
-    window.show(layers)
-    assert np.array_equal(screen_of(window), window.picture.rgb())
-    assert window.fps == 1000
-    press(pygame.K_v, pygame.K_KP_PLUS)
-    window.show(layers)
-    assert np.array_equal(screen_of(window), window.picture.rgb(Layers(values=layers.values)))
-    assert window.fps == 2000
-
-
-def test_a_paused_window_waits_for_a_step_or_for_going_on(window: Window, monkeypatch: pytest.MonkeyPatch) -> None:
-    waits = 0
-
-    def wait_then_press(seconds: float) -> None:
-        nonlocal waits
-        waits += 1
-        assert seconds <= rlgrid.view.window.POLL_SECONDS
-        if waits == 3:
-            press(key)
-
-    monkeypatch.setattr(rlgrid.view.window.time, "sleep", wait_then_press)
-    window.show(Layers())
-    press(pygame.K_SPACE)
-    for key, still_paused in ((pygame.K_RIGHT, True), (pygame.K_SPACE, False)):
-        waits = 0
-        assert window.show(Layers())
-        assert waits >= 3
-        assert window.paused == still_paused
-
-
-def test_frames_are_paced(window: Window, monkeypatch: pytest.MonkeyPatch) -> None:
-    now = 0.0
-
-    def sleep(seconds: float) -> None:
-        nonlocal now
-        now += seconds
-
-    monkeypatch.setattr(rlgrid.view.window.time, "sleep", sleep)
-    monkeypatch.setattr(rlgrid.view.window.time, "perf_counter", lambda: now)
-    window.fps = 4.0
-    for _ in range(9):
-        window.show(Layers())
-    assert now == pytest.approx(8 / 4)
-
-
-def test_a_player_is_asked_for_a_move_that_the_world_knows(window: Window) -> None:
-    window.show(Layers())
-    press(pygame.K_y, pygame.K_h)
-    assert window.ask(Layers(agent=4), ["up", "left"]) is None or True
-
-
-def test_many_frames_keep_neither_sprites_nor_fonts(window: Window) -> None:
+def test_many_frames_do_not_pile_up_sprites() -> None:
     random = np.random.default_rng(0)
     picture = Picture(open_world(8, 8), size=160)
     for step in range(300):

@@ -65,7 +65,7 @@ class Window:
         while not self.closed:
             self._pump(layers)
             wait = POLL_SECONDS if self.paused else self._next_frame - time.perf_counter()
-            if self._step or (wait <= 0 and not self.paused):
+            if self._step or wait <= 0:
                 break
             time.sleep(min(wait, POLL_SECONDS))
         self._next_frame = time.perf_counter() + 1.0 / self.fps

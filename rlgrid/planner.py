@@ -1,0 +1,450 @@
+"""Exact planning: ``solve`` finds optimal values with a proven error bound, ``evaluate_exact`` the values of a policy.
+
+All methods work on the model's rows of outcomes; at discount 1 on those of the collapsed model that
+:mod:`rlgrid.undiscounted` makes, after it has refused what has no finite value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from rlgrid.agent import resolve_discount
+from rlgrid.errors import InputError, one_of
+from rlgrid.kernels.planning import (
+    OUTWARD,
+    Accuracy,
+    Rows,
+    choose_rows,
+    error_bound,
+    iterate,
+    measure,
+    row_values,
+    settled,
+    slack,
+)
+from rlgrid.learner import TIE
+from rlgrid.model import ROW_SUM_TOLERANCE, TabularModel, as_model, check_policy
+from rlgrid.undiscounted import Collapsed, collapse, enclosure, expand, resting_classes
+from rlgrid.world import World
+
+if TYPE_CHECKING:
+    import gymnasium
+
+Ints: TypeAlias = NDArray[np.int64]
+Floats: TypeAlias = NDArray[np.float64]
+Source: TypeAlias = "World | TabularModel | gymnasium.Env[Any, Any]"
+OnSweep: TypeAlias = Callable[[int, Floats], object]
+
+#: Sweeps (or improvements) after which an iteration is given up unless told otherwise.
+MAX_SWEEPS = 10_000_000
+
+#: Outcomes looked at between two chances to interrupt.
+CHUNK = 2**24
+
+#: Unit roundoff of float64.
+UNIT = 2.0**-53
+
+_NO_WEIGHT = np.zeros(0)
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """A solved model: S states, A actions. Terminal states and walls have the value 0.
+
+    Attributes:
+        v: optimal values [S]; with a horizon, for that many steps to go.
+        q: action values [S, A]; -inf where an action is not available.
+        policy: [S, A], the first action whose q is within a relative 1e-12 of the best; mixed with epsilon times
+            the uniform policy where epsilon > 0. At discount 1, where waiting is free, it goes to where it pays to
+            leave. With a horizon it is the policy of the first step.
+        optimal_actions: bool [S, A], every action that the certified bound cannot rule out: those whose q is at
+            least max q - 2 discount bound, less rounding. All optimal actions are among them. Where the bound is
+            infinite, ``tol`` takes its place and nothing is proven. At discount 1 an action that only waits counts.
+        bound: proven bound on max |v - v*|, rounding included, both for the probabilities, rewards and discount as
+            they are stored and for the numbers that these were rounded from. Infinite: none was found (discount 1).
+        iterations: sweeps, or improvements of the policy.
+        discount, method, epsilon, horizon: what was solved, and how.
+    """
+
+    v: Floats
+    q: Floats
+    policy: Floats
+    optimal_actions: NDArray[np.bool_]
+    bound: float
+    iterations: int
+    discount: float
+    method: str
+    epsilon: float
+    horizon: int | None
+
+
+@dataclass(frozen=True, eq=False)
+class _Problem:
+    """What a method has to solve. Q states and R rows, those of the collapsed model at discount 1."""
+
+    model: TabularModel
+    rows: Rows
+    accuracy: Accuracy
+    collapsed: Collapsed | None
+    discount: float
+    epsilon: float
+    tol: float
+    horizon: int | None
+    evaluation_sweeps: int
+    max_sweeps: int
+    on_sweep: OnSweep | None
+
+    @property
+    def n_states(self) -> int:
+        return len(self.rows.begin) - 1
+
+    def report(self, k: int, v: Floats) -> None:
+        """Tell ``on_sweep`` about the values after sweep k."""
+        if self.on_sweep:
+            self.on_sweep(k, self.values(v))
+
+    def values(self, v: Floats) -> Floats:
+        """A copy of values [Q], for the states of the model [S]."""
+        return v.copy() if self.collapsed is None else v[self.collapsed.number]
+
+    def soft(self, choice: Ints) -> Floats:
+        """Probability of each row under the (epsilon-soft) policy that chooses one row for each state."""
+        weight = self.epsilon * _uniform(self.rows) if self.epsilon else np.zeros(len(self.rows.first) - 1)
+        weight[choice] += 1.0 - self.epsilon
+        return weight
+
+
+class _Solution(NamedTuple):
+    v: Floats  # [Q]
+    bound: float  # infinite at discount 1: not known yet
+    iterations: int
+    before: Floats | None = None  # [Q] with a horizon: values with one step less to go
+
+
+def solve(
+    source: Source,
+    method: str = "value_iteration",
+    *,
+    discount: float | None = None,
+    tol: float = 1e-8,
+    epsilon: float = 0.0,
+    horizon: int | None = None,
+    evaluation_sweeps: int = 5,
+    max_sweeps: int = MAX_SWEEPS,
+    on_sweep: OnSweep | None = None,
+) -> Plan:
+    """Solve a model exactly.
+
+    Args:
+        source: a world, a model, or an environment with a toy-text ``P``.
+        method: ``value_iteration`` (synchronous, from v = 0; Zhao, Alg. 4.1), ``policy_iteration`` (Howard, with a
+            sparse direct solve, from the uniform policy or, at discount 1, from one that ends; Alg. 4.2),
+            ``truncated_policy_iteration`` (Alg. 4.3), or ``backward_induction`` (the optimum within a number of steps).
+        discount: by default the model's own, else 0.99.
+        tol: the largest ``bound`` to accept below discount 1. At discount 1 iteration goes on until only rounding
+            moves the values, and ``bound`` is whatever can be proven.
+        epsilon: above 0, find the best policy that takes each available action with probability epsilon / |A| or more.
+        horizon: number of steps for backward induction; by default the model's ``max_episode_steps``.
+        evaluation_sweeps: sweeps between two improvements of truncated policy iteration.
+        max_sweeps: sweeps or improvements after which the attempt is given up.
+        on_sweep: called with k = 1, 2, ... and a copy of v [S] after each sweep (value iteration, backward
+            induction) or each policy evaluation (policy iteration, truncated policy iteration).
+
+    Raises:
+        InputError: for arguments outside their range, a tolerance that float64 cannot certify, or an optimum that is
+            infinite or undefined at discount 1.
+
+    >>> import rlgrid
+    >>> plan = solve(rlgrid.load_world("frozen_lake_4x4"), discount=1)
+    >>> round(plan.v[0] * 17, 9)
+    14.0
+    """
+    if method not in METHODS:
+        raise InputError(f"method: {one_of(method, METHODS)}")
+    if not tol > 0:
+        raise InputError(f"tol: found {tol:g}; allowed: above 0")
+    if not 0 <= epsilon <= 1:
+        raise InputError(f"epsilon: found {epsilon:g}; allowed: 0 to 1")
+    for name, count in (("evaluation_sweeps", evaluation_sweeps), ("max_sweeps", max_sweeps)):
+        if count < 1:
+            raise InputError(f"{name}: found {count}; allowed: 1 or more")
+    if horizon is not None and method != "backward_induction":
+        raise InputError(f'horizon: found {horizon} with method "{method}"; allowed: with "backward_induction"')
+    model = as_model(source)
+    if method == "backward_induction":
+        horizon = _checked_horizon(model, horizon)
+    gamma = resolve_discount(discount, model.discount)
+    rows = _rows(model, gamma)
+    collapsed = collapse(model, rows, epsilon) if gamma == 1 and horizon is None else None
+    solved = rows if collapsed is None else collapsed.rows
+    accuracy = _accuracy(model, solved, mixed=epsilon > 0)
+    problem = _Problem(
+        model, solved, accuracy, collapsed, gamma, epsilon, tol, horizon, evaluation_sweeps, max_sweeps, on_sweep
+    )
+    return _plan(problem, rows, method, METHODS[method](problem))
+
+
+def evaluate_exact(source: Source, policy: ArrayLike, *, discount: float | None = None) -> Floats:
+    """Values v_pi [S] of a policy [S, A] by a sparse direct solve of v = r + discount P v.
+
+    Raises:
+        InputError: where the policy is none, or has an infinite or undefined value at discount 1.
+
+    >>> import rlgrid
+    >>> world = rlgrid.load_world("sutton_gridworld")
+    >>> evaluate_exact(world, [[0.25] * 4] * world.n_states)[:3].round(1)
+    array([3.3, 8.8, 4.4])
+    """
+    rows, weight, resting, _ = _given_policy(source, policy, discount)
+    return _solve_linear(rows, weight, resting)
+
+
+def evaluate_by_sweeps(
+    source: Source,
+    policy: ArrayLike,
+    *,
+    discount: float | None = None,
+    tol: float = 1e-8,
+    max_sweeps: int = MAX_SWEEPS,
+    on_sweep: OnSweep | None = None,
+) -> Floats:
+    """Values v_pi [S] of a policy [S, A] by synchronous sweeps from v = 0, certified to ``tol`` below discount 1.
+
+    Args and errors are those of :func:`solve` and :func:`evaluate_exact`. At discount 1 the sweeps go on until only
+    rounding moves the values.
+    """
+    if not tol > 0:
+        raise InputError(f"tol: found {tol:g}; allowed: above 0")
+    rows, weight, _, model = _given_policy(source, policy, discount)
+    accuracy = _accuracy(model, rows, mixed=True)
+    accuracy = accuracy._replace(contraction=accuracy.contraction * (1 + 2 * ROW_SUM_TOLERANCE))
+    v = np.zeros(model.n_states)
+    report = (lambda k, v: on_sweep(k, v.copy())) if on_sweep else None
+    _sweep_until_settled(model, rows, weight, 0.0, v, accuracy, tol, max_sweeps, report)
+    return v
+
+
+# -- methods ---------------------------------------------------------------------------------------------------------
+
+
+def _value_iteration(problem: _Problem) -> _Solution:
+    v = np.zeros(problem.n_states)
+    report = problem.report if problem.on_sweep else None
+    done, bound = _sweep_until_settled(
+        problem.model, problem.rows, _NO_WEIGHT, problem.epsilon, v, problem.accuracy, problem.tol, problem.max_sweeps, report
+    )
+    return _Solution(v, bound, done)
+
+
+def _policy_iteration(problem: _Problem) -> _Solution:
+    """Stops when the greedy policy no longer changes, or promises no more than rounding."""
+    if problem.collapsed is None:
+        choice, weight = np.full(problem.n_states, -1), _uniform(problem.rows)
+    else:
+        choice = problem.collapsed.ending
+        weight = problem.soft(choice)
+    for k in range(1, problem.max_sweeps + 1):
+        v = _solve_linear(problem.rows, weight)
+        problem.report(k, v)
+        greedy = np.empty_like(choice)
+        change, size = choose_rows(problem.rows, problem.epsilon, v, greedy)
+        if np.array_equal(greedy, choice) or change <= TIE * max(1.0, size):
+            return _Solution(v, _certified(problem.model, problem.accuracy, change, size, problem.tol), k)
+        choice, weight = greedy, problem.soft(greedy)
+    raise _gave_up(problem.max_sweeps)
+
+
+def _truncated_policy_iteration(problem: _Problem) -> _Solution:
+    """From the uniform policy and v = 0; at discount 1 from the values of a policy that ends, below their T v.
+
+    From there convergence is monotone; from elsewhere it is not certain at discount 1.
+    """
+    rows, epsilon, accuracy = problem.rows, problem.epsilon, problem.accuracy
+    if problem.collapsed is None:
+        weight, v = _uniform(rows), np.zeros(problem.n_states)
+    else:
+        weight = problem.soft(problem.collapsed.ending)
+        v = _solve_linear(rows, weight)
+    choice, work = np.empty(problem.n_states, np.int64), np.empty_like(v)
+    for k in range(1, problem.max_sweeps + 1):
+        iterate(rows, weight, 0.0, v, work, accuracy, -1.0, problem.evaluation_sweeps)
+        problem.report(k, v)
+        change, size = choose_rows(rows, epsilon, v, choice)
+        if error_bound(accuracy, change, size) <= problem.tol or settled(accuracy, change, size, problem.tol):
+            return _Solution(v, _certified(problem.model, accuracy, change, size, problem.tol), k)
+        weight = problem.soft(choice)
+    raise _gave_up(problem.max_sweeps)
+
+
+def _backward_induction(problem: _Problem) -> _Solution:
+    """v_k = T v_(k-1) from v_0 = 0; each backup adds its rounding error to what it passes on."""
+    assert problem.horizon is not None
+    rows, epsilon, accuracy, horizon = problem.rows, problem.epsilon, problem.accuracy, problem.horizon
+    v, work = np.zeros(problem.n_states), np.empty(problem.n_states)
+    largest, chunk = 0.0, 1 if problem.on_sweep else max(1, CHUNK // len(rows.next_state))
+    before, done = v.copy(), 0
+    while done < horizon:
+        last = done == horizon - 1
+        if last:
+            before = v.copy()
+        n, _, size = iterate(rows, _NO_WEIGHT, epsilon, v, work, accuracy, -1.0, 1 if last else min(chunk, horizon - 1 - done))
+        done, largest = done + n, max(largest, size)
+        problem.report(done, v)
+    beta = accuracy.contraction
+    passed_on = min(horizon * max(1.0, beta**horizon), 1.0 / (1.0 - beta) if beta < 1 else np.inf)
+    return _Solution(v, OUTWARD * slack(accuracy, largest) * passed_on, horizon, before)
+
+
+METHODS: dict[str, Callable[[_Problem], _Solution]] = {
+    "value_iteration": _value_iteration,
+    "policy_iteration": _policy_iteration,
+    "truncated_policy_iteration": _truncated_policy_iteration,
+    "backward_induction": _backward_induction,
+}
+
+
+# -- what methods share ----------------------------------------------------------------------------------------------
+
+
+def _checked_horizon(model: TabularModel, horizon: int | None) -> int:
+    horizon = model.max_episode_steps if horizon is None else horizon
+    if horizon is None:
+        raise InputError(f"{model.name}: it has no max_episode_steps; allowed: horizon, the number of steps to go")
+    if horizon < 1:
+        raise InputError(f"horizon: found {horizon}; allowed: 1 or more")
+    return horizon
+
+
+def _rows(model: TabularModel, discount: float) -> Rows:
+    t = model.tables
+    begin = np.arange(0, model.n_states * model.n_actions + 1, model.n_actions)
+    going = discount * t.probability
+    going[t.terminated] = 0.0
+    return Rows(begin, t.first, t.next_state, t.code, t.probability * t.reward, going)
+
+
+def _accuracy(model: TabularModel, rows: Rows, *, mixed: bool) -> Accuracy:
+    """Bounds that hold for the stored numbers and for those that they were rounded from.
+
+    An outcome's terms carry at most 6 roundings (of probability, reward or discount, two products, and a weight), a
+    row of n outcomes 2 n additions, a mixture of A rows A + 4 more operations. k roundings make a relative error of
+    at most k u / (1 - k u) (Higham, Accuracy and Stability of Numerical Algorithms, Lemma 3.1).
+    """
+    going, paid, longest, widest = measure(rows)
+    k = (6 + 2 * longest + (widest + 4 if mixed else 0)) * UNIT
+    accuracy = Accuracy(going * (1 + 2 * k), paid * (1 + 2 * k), k / (1 - k))
+    if not accuracy.reward <= 1e150:
+        raise InputError(f"{model.name}: a reward is as large as {paid:g}; allowed: up to 1e150")
+    return accuracy
+
+
+def _uniform(rows: Rows) -> Floats:
+    """Probability of each row under the uniform policy over the available actions."""
+    usable = np.diff(rows.first) > 0
+    count = np.add.reduceat(usable, rows.begin[:-1], dtype=np.float64)
+    return usable / np.repeat(count, np.diff(rows.begin))
+
+
+def _gave_up(max_sweeps: int) -> InputError:
+    return InputError(
+        f"max_sweeps: {max_sweeps} did not do; allowed: more, a larger tol, a smaller discount or another method"
+    )
+
+
+def _certified(model: TabularModel, accuracy: Accuracy, change: float, size: float, tol: float) -> float:
+    """The error bound, where it can be had and is within the tolerance; infinite at discount 1."""
+    if accuracy.contraction >= 1:
+        return np.inf
+    bound = error_bound(accuracy, change, size)
+    if bound <= tol:
+        return bound
+    least = 2 * error_bound(accuracy, 0.0, size)
+    raise InputError(f"{model.name}: tol {tol:g} cannot be certified in float64; allowed: at least about {least:.1g}")
+
+
+def _sweep_until_settled(
+    model: TabularModel,
+    rows: Rows,
+    weight: Floats,
+    epsilon: float,
+    v: Floats,
+    accuracy: Accuracy,
+    tol: float,
+    max_sweeps: int,
+    report: OnSweep | None,
+) -> tuple[int, float]:
+    """Sweep v in place until it has settled; the number of sweeps and the certified error."""
+    work, done = np.empty_like(v), 0
+    chunk = 1 if report else max(1, CHUNK // len(rows.next_state))
+    while done < max_sweeps:
+        n, change, size = iterate(rows, weight, epsilon, v, work, accuracy, tol, min(chunk, max_sweeps - done))
+        done += n
+        if report:
+            report(done, v)
+        if settled(accuracy, change, size, tol):
+            return done, _certified(model, accuracy, accuracy.contraction * change, size, tol)
+    raise _gave_up(max_sweeps)
+
+
+def _given_policy(
+    source: Source, policy: ArrayLike, discount: float | None
+) -> tuple[Rows, Floats, NDArray[np.bool_] | None, TabularModel]:
+    """Rows, the policy's weights, the states in which it rests for ever at no reward (discount 1), and the model."""
+    model = as_model(source)
+    weight = check_policy(model, policy).ravel()
+    gamma = resolve_discount(discount, model.discount)
+    rows = _rows(model, gamma)
+    if gamma < 1:
+        return rows, weight, None, model
+    label = resting_classes(model, rows, weight > 0, whose="the value of the policy", weight=weight)
+    return rows, weight, label >= 0, model
+
+
+def _solve_linear(rows: Rows, weight: Floats, resting: NDArray[np.bool_] | None = None) -> Floats:
+    """v = r + P v for the rows' weights; 0 in the states that rest."""
+    from scipy.sparse import csc_array
+    from scipy.sparse.linalg import splu
+
+    n_states = len(rows.begin) - 1
+    length = np.diff(rows.first)
+    share = np.repeat(weight, length)
+    state = np.repeat(np.arange(n_states), np.diff(rows.first[rows.begin]))
+    if resting is not None:
+        share[resting[state]] = 0.0
+    reward = np.bincount(state, share * rows.paid[rows.code], n_states)
+    going = share * rows.going[rows.code]
+    kept = going > 0
+    diagonal = np.arange(n_states)
+    entries = np.concatenate([np.ones(n_states), -going[kept]])
+    places = np.concatenate([diagonal, state[kept]]), np.concatenate([diagonal, rows.next_state[kept]])
+    return np.asarray(splu(csc_array((entries, places), shape=(n_states, n_states))).solve(reward))
+
+
+def _plan(problem: _Problem, rows: Rows, method: str, solution: _Solution) -> Plan:
+    """From a method's solution to a plan for the states and actions of the model."""
+    model, accuracy, epsilon = problem.model, problem.accuracy, problem.epsilon
+    bound = solution.bound
+    if problem.collapsed is not None and bound == np.inf:
+        bound = enclosure(problem.rows, accuracy, epsilon, solution.v)
+    v = problem.values(solution.v)
+    base = v if solution.before is None else solution.before
+    q = np.empty((model.n_states, model.n_actions))
+    row_values(rows, base, q.ravel())
+    choice = np.empty(problem.n_states, np.int64)
+    _, size = choose_rows(problem.rows, epsilon, solution.v if solution.before is None else base, choice)
+    if problem.collapsed is not None:
+        choice = expand(problem.collapsed, rows, choice)
+    policy = np.zeros_like(q)
+    if epsilon > 0:
+        policy[:] = epsilon * model.available / model.available.sum(axis=1, keepdims=True)
+    policy.ravel()[choice] += 1.0 - epsilon
+    error = problem.discount * bound + slack(accuracy, size) if bound < np.inf else problem.tol
+    optimal = q >= q.max(axis=1, keepdims=True) - 2.0 * OUTWARD * error
+    return Plan(
+        v, q, policy, optimal, bound, solution.iterations, problem.discount, method, epsilon, problem.horizon
+    )
