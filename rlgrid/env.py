@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, SupportsInt
 
 import gymnasium
 import numpy as np
+from gymnasium.envs.registration import EnvSpec
 from gymnasium.spaces import Discrete
 
 from rlgrid.errors import InputError, one_of
@@ -47,6 +48,7 @@ class GridWorld(gymnasium.Env[Any, Any]):
         if render_mode is not None and render_mode not in self.metadata["render_modes"]:
             raise InputError(f"render_mode: {one_of(render_mode, self.metadata['render_modes'])}, or none")
         self.render_mode = render_mode
+        self.spec = EnvSpec("rlgrid/GridWorld-v0", entry_point="rlgrid.env:GridWorld", kwargs={"world": self.world})
         self.model = TabularModel.from_world(self.world)
         self.observation_space = Discrete(self.model.n_states)
         self.action_space = Discrete(self.model.n_actions)

@@ -140,7 +140,7 @@ def mean_rewards(rows: Rows) -> Floats:
     """Mean reward of each row, [R]; exactly 0 where rounding can explain the rest."""
     n_rows = len(rows.first) - 1
     row = np.repeat(np.arange(n_rows), np.diff(rows.first))
-    mean = np.bincount(row, rows.paid[rows.code], n_rows)
+    mean: Floats = np.bincount(row, rows.paid[rows.code], n_rows)
     size = np.bincount(row, np.abs(rows.paid)[rows.code], n_rows)
     mean[np.abs(mean) <= ZERO_MEAN * size] = 0
     return mean

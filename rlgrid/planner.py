@@ -28,7 +28,7 @@ from rlgrid.kernels.planning import (
     slack,
 )
 from rlgrid.learner import TIE
-from rlgrid.model import ROW_SUM_TOLERANCE, TabularModel, as_model, check_policy
+from rlgrid.model import TabularModel, as_model, check_policy
 from rlgrid.undiscounted import Collapsed, collapse, enclosure, expand, resting_classes
 from rlgrid.world import World
 
@@ -91,13 +91,12 @@ class _Problem:
     rows: Rows
     accuracy: Accuracy
     collapsed: Collapsed | None
-    discount: float
     epsilon: float
     tol: float
-    horizon: int | None
-    evaluation_sweeps: int
     max_sweeps: int
     on_sweep: OnSweep | None
+    evaluation_sweeps: int = 1
+    horizon: int | None = None
 
     @property
     def n_states(self) -> int:
@@ -166,13 +165,9 @@ def solve(
     """
     if method not in METHODS:
         raise InputError(f"method: {one_of(method, METHODS)}")
-    if not tol > 0:
-        raise InputError(f"tol: found {tol:g}; allowed: above 0")
     if not 0 <= epsilon <= 1:
         raise InputError(f"epsilon: found {epsilon:g}; allowed: 0 to 1")
-    for name, count in (("evaluation_sweeps", evaluation_sweeps), ("max_sweeps", max_sweeps)):
-        if count < 1:
-            raise InputError(f"{name}: found {count}; allowed: 1 or more")
+    _check_limits(tol, evaluation_sweeps=evaluation_sweeps, max_sweeps=max_sweeps)
     if horizon is not None and method != "backward_induction":
         raise InputError(f'horizon: found {horizon} with method "{method}"; allowed: with "backward_induction"')
     model = as_model(source)
@@ -184,9 +179,9 @@ def solve(
     solved = rows if collapsed is None else collapsed.rows
     accuracy = _accuracy(model, solved, mixed=epsilon > 0)
     problem = _Problem(
-        model, solved, accuracy, collapsed, gamma, epsilon, tol, horizon, evaluation_sweeps, max_sweeps, on_sweep
+        model, solved, accuracy, collapsed, epsilon, tol, max_sweeps, on_sweep, evaluation_sweeps, horizon
     )
-    return _plan(problem, rows, method, METHODS[method](problem))
+    return _plan(problem, rows, gamma, method, METHODS[method](problem))
 
 
 def evaluate_exact(source: Source, policy: ArrayLike, *, discount: float | None = None) -> Floats:
@@ -200,7 +195,7 @@ def evaluate_exact(source: Source, policy: ArrayLike, *, discount: float | None 
     >>> evaluate_exact(world, [[0.25] * 4] * world.n_states)[:3].round(1)
     array([3.3, 8.8, 4.4])
     """
-    rows, weight, resting, _ = _given_policy(source, policy, discount)
+    _, rows, weight, resting = _given_policy(source, policy, discount)
     return _solve_linear(rows, weight, resting)
 
 
@@ -218,27 +213,19 @@ def evaluate_by_sweeps(
     Args and errors are those of :func:`solve` and :func:`evaluate_exact`. At discount 1 the sweeps go on until only
     rounding moves the values.
     """
-    if not tol > 0:
-        raise InputError(f"tol: found {tol:g}; allowed: above 0")
-    rows, weight, _, model = _given_policy(source, policy, discount)
+    _check_limits(tol, max_sweeps=max_sweeps)
+    model, rows, weight, _ = _given_policy(source, policy, discount)
     accuracy = _accuracy(model, rows, mixed=True)
-    accuracy = accuracy._replace(contraction=accuracy.contraction * (1 + 2 * ROW_SUM_TOLERANCE))
-    v = np.zeros(model.n_states)
-    report = (lambda k, v: on_sweep(k, v.copy())) if on_sweep else None
-    _sweep_until_settled(model, rows, weight, 0.0, v, accuracy, tol, max_sweeps, report)
-    return v
+    accuracy = accuracy._replace(contraction=accuracy.contraction * max(1.0, weight.reshape(model.n_states, -1).sum(axis=1).max()))
+    problem = _Problem(model, rows, accuracy, None, 0.0, tol, max_sweeps, on_sweep)
+    return _sweep_until_settled(problem, weight).v
 
 
 # -- methods ---------------------------------------------------------------------------------------------------------
 
 
 def _value_iteration(problem: _Problem) -> _Solution:
-    v = np.zeros(problem.n_states)
-    report = problem.report if problem.on_sweep else None
-    done, bound = _sweep_until_settled(
-        problem.model, problem.rows, _NO_WEIGHT, problem.epsilon, v, problem.accuracy, problem.tol, problem.max_sweeps, report
-    )
-    return _Solution(v, bound, done)
+    return _sweep_until_settled(problem, _NO_WEIGHT)
 
 
 def _policy_iteration(problem: _Problem) -> _Solution:
@@ -262,7 +249,7 @@ def _policy_iteration(problem: _Problem) -> _Solution:
 def _truncated_policy_iteration(problem: _Problem) -> _Solution:
     """From the uniform policy and v = 0; at discount 1 from the values of a policy that ends, below their T v.
 
-    From there convergence is monotone; from elsewhere it is not certain at discount 1.
+    From there convergence is monotone; from elsewhere it is not certain at discount 1. One sweep of T ends it.
     """
     rows, epsilon, accuracy = problem.rows, problem.epsilon, problem.accuracy
     if problem.collapsed is None:
@@ -275,8 +262,10 @@ def _truncated_policy_iteration(problem: _Problem) -> _Solution:
         iterate(rows, weight, 0.0, v, work, accuracy, -1.0, problem.evaluation_sweeps)
         problem.report(k, v)
         change, size = choose_rows(rows, epsilon, v, choice)
-        if error_bound(accuracy, change, size) <= problem.tol or settled(accuracy, change, size, problem.tol):
-            return _Solution(v, _certified(problem.model, accuracy, change, size, problem.tol), k)
+        if settled(accuracy, change, size, problem.tol):
+            iterate(rows, _NO_WEIGHT, epsilon, v, work, accuracy, -1.0, 1)
+            bound = _certified(problem.model, accuracy, accuracy.contraction * change, size, problem.tol)
+            return _Solution(v, bound, k)
         weight = problem.soft(choice)
     raise _gave_up(problem.max_sweeps)
 
@@ -289,10 +278,10 @@ def _backward_induction(problem: _Problem) -> _Solution:
     largest, chunk = 0.0, 1 if problem.on_sweep else max(1, CHUNK // len(rows.next_state))
     before, done = v.copy(), 0
     while done < horizon:
-        last = done == horizon - 1
-        if last:
+        if done == horizon - 1:
             before = v.copy()
-        n, _, size = iterate(rows, _NO_WEIGHT, epsilon, v, work, accuracy, -1.0, 1 if last else min(chunk, horizon - 1 - done))
+        limit = max(1, min(chunk, horizon - 1 - done))
+        n, _, size = iterate(rows, _NO_WEIGHT, epsilon, v, work, accuracy, -1.0, limit)
         done, largest = done + n, max(largest, size)
         problem.report(done, v)
     beta = accuracy.contraction
@@ -309,6 +298,14 @@ METHODS: dict[str, Callable[[_Problem], _Solution]] = {
 
 
 # -- what methods share ----------------------------------------------------------------------------------------------
+
+
+def _check_limits(tol: float, **counts: int) -> None:
+    if not tol > 0:
+        raise InputError(f"tol: found {tol:g}; allowed: above 0")
+    for name, count in counts.items():
+        if count < 1:
+            raise InputError(f"{name}: found {count}; allowed: 1 or more")
 
 
 def _checked_horizon(model: TabularModel, horizon: int | None) -> int:
@@ -367,42 +364,33 @@ def _certified(model: TabularModel, accuracy: Accuracy, change: float, size: flo
     raise InputError(f"{model.name}: tol {tol:g} cannot be certified in float64; allowed: at least about {least:.1g}")
 
 
-def _sweep_until_settled(
-    model: TabularModel,
-    rows: Rows,
-    weight: Floats,
-    epsilon: float,
-    v: Floats,
-    accuracy: Accuracy,
-    tol: float,
-    max_sweeps: int,
-    report: OnSweep | None,
-) -> tuple[int, float]:
-    """Sweep v in place until it has settled; the number of sweeps and the certified error."""
-    work, done = np.empty_like(v), 0
-    chunk = 1 if report else max(1, CHUNK // len(rows.next_state))
-    while done < max_sweeps:
-        n, change, size = iterate(rows, weight, epsilon, v, work, accuracy, tol, min(chunk, max_sweeps - done))
+def _sweep_until_settled(problem: _Problem, weight: Floats) -> _Solution:
+    """Sweep from v = 0 until nothing more is gained: with weights for a policy, without for the optimum."""
+    rows, accuracy, tol = problem.rows, problem.accuracy, problem.tol
+    v, work, done = np.zeros(problem.n_states), np.empty(problem.n_states), 0
+    chunk = 1 if problem.on_sweep else max(1, CHUNK // len(rows.next_state))
+    while done < problem.max_sweeps:
+        limit = min(chunk, problem.max_sweeps - done)
+        n, change, size = iterate(rows, weight, problem.epsilon, v, work, accuracy, tol, limit)
         done += n
-        if report:
-            report(done, v)
+        problem.report(done, v)
         if settled(accuracy, change, size, tol):
-            return done, _certified(model, accuracy, accuracy.contraction * change, size, tol)
-    raise _gave_up(max_sweeps)
+            return _Solution(v, _certified(problem.model, accuracy, accuracy.contraction * change, size, tol), done)
+    raise _gave_up(problem.max_sweeps)
 
 
 def _given_policy(
     source: Source, policy: ArrayLike, discount: float | None
-) -> tuple[Rows, Floats, NDArray[np.bool_] | None, TabularModel]:
-    """Rows, the policy's weights, the states in which it rests for ever at no reward (discount 1), and the model."""
+) -> tuple[TabularModel, Rows, Floats, NDArray[np.bool_] | None]:
+    """Model and rows, the policy's weights, and the states in which it rests for ever at no reward (discount 1)."""
     model = as_model(source)
     weight = check_policy(model, policy).ravel()
     gamma = resolve_discount(discount, model.discount)
     rows = _rows(model, gamma)
     if gamma < 1:
-        return rows, weight, None, model
+        return model, rows, weight, None
     label = resting_classes(model, rows, weight > 0, whose="the value of the policy", weight=weight)
-    return rows, weight, label >= 0, model
+    return model, rows, weight, label >= 0
 
 
 def _solve_linear(rows: Rows, weight: Floats, resting: NDArray[np.bool_] | None = None) -> Floats:
@@ -422,10 +410,11 @@ def _solve_linear(rows: Rows, weight: Floats, resting: NDArray[np.bool_] | None 
     diagonal = np.arange(n_states)
     entries = np.concatenate([np.ones(n_states), -going[kept]])
     places = np.concatenate([diagonal, state[kept]]), np.concatenate([diagonal, rows.next_state[kept]])
-    return np.asarray(splu(csc_array((entries, places), shape=(n_states, n_states))).solve(reward))
+    v: Floats = splu(csc_array((entries, places), shape=(n_states, n_states))).solve(reward)
+    return v
 
 
-def _plan(problem: _Problem, rows: Rows, method: str, solution: _Solution) -> Plan:
+def _plan(problem: _Problem, rows: Rows, discount: float, method: str, solution: _Solution) -> Plan:
     """From a method's solution to a plan for the states and actions of the model."""
     model, accuracy, epsilon = problem.model, problem.accuracy, problem.epsilon
     bound = solution.bound
@@ -443,8 +432,6 @@ def _plan(problem: _Problem, rows: Rows, method: str, solution: _Solution) -> Pl
     if epsilon > 0:
         policy[:] = epsilon * model.available / model.available.sum(axis=1, keepdims=True)
     policy.ravel()[choice] += 1.0 - epsilon
-    error = problem.discount * bound + slack(accuracy, size) if bound < np.inf else problem.tol
+    error = discount * bound + slack(accuracy, size) if bound < np.inf else problem.tol
     optimal = q >= q.max(axis=1, keepdims=True) - 2.0 * OUTWARD * error
-    return Plan(
-        v, q, policy, optimal, bound, solution.iterations, problem.discount, method, epsilon, problem.horizon
-    )
+    return Plan(v, q, policy, optimal, bound, solution.iterations, discount, method, epsilon, problem.horizon)

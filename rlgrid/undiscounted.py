@@ -149,7 +149,7 @@ def _reward_range(rows: Rows, used: Bools, mean: Floats, weight: Floats) -> tupl
     owner = state_of_row(rows)
     n_states = len(rows.begin) - 1
     if len(weight):
-        paid = np.bincount(owner, weight * mean, n_states)
+        paid: Floats = np.bincount(owner, weight * mean, n_states)
         size = np.bincount(owner, weight * np.abs(mean), n_states)
         paid[np.abs(paid) <= ZERO_MEAN * size] = 0
         return paid, paid
