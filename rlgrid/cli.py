@@ -139,7 +139,8 @@ def train(
         return _print_json(facts | ({"run": out} if out else {}))
     for key, value in facts.items():
         if value is not None:
-            print(f"{key.replace('_', ' '):>24}  {value if isinstance(value, str) else f'{value:,.6g}'}")
+            shown = f"{value:,.6g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else value
+            print(f"{key.replace('_', ' '):>24}  {shown}")
     if out is not None:
         print(f"{'run directory':>24}  {out}")
 
@@ -256,8 +257,9 @@ def _print_table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> No
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in header:
-        table.add_column(title, overflow="fold")
+    for title, column in zip(header, zip(header, *rows, strict=True), strict=True):
+        width = None if title == header[-1] else max(map(len, column))  # only the last column is cut where it must be
+        table.add_column(title, no_wrap=True, overflow="ellipsis", min_width=width)
     for row in rows:
         table.add_row(*row)
     Console().print(table)

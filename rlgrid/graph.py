@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlgrid.kernels.planning import Rows, prune
+from rlgrid.model import TabularModel
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -19,6 +20,22 @@ Bools: TypeAlias = NDArray[np.bool_]
 
 #: A mean reward within this, relative to the rewards that it is the mean of, is rounding.
 ZERO_MEAN = 1e-14
+
+
+def rows_at(model: TabularModel, discount: float) -> Rows:
+    """The rows of a model at a discount."""
+    t = model.tables
+    begin = np.arange(0, model.n_states * model.n_actions + 1, model.n_actions)
+    going = discount * t.probability
+    going[t.terminated] = 0.0
+    return Rows(begin, t.first, t.next_state, t.code, t.probability * t.reward, going)
+
+
+def uniform_weights(rows: Rows) -> Floats:
+    """Probability of each row under the uniform policy over the available actions."""
+    usable = np.diff(rows.first) > 0
+    count: Floats = np.add.reduceat(usable, rows.begin[:-1], dtype=np.float64)
+    return usable.astype(np.float64) / np.repeat(count, np.diff(rows.begin))
 
 
 def state_of_row(rows: Rows) -> Ints:
@@ -140,7 +157,7 @@ def mean_rewards(rows: Rows) -> Floats:
     """Mean reward of each row, [R]; exactly 0 where rounding can explain the rest."""
     n_rows = len(rows.first) - 1
     row = np.repeat(np.arange(n_rows), np.diff(rows.first))
-    mean: Floats = np.bincount(row, rows.paid[rows.code], n_rows)
+    mean = np.asarray(np.bincount(row, rows.paid[rows.code], n_rows), dtype=np.float64)
     size = np.bincount(row, np.abs(rows.paid)[rows.code], n_rows)
     mean[np.abs(mean) <= ZERO_MEAN * size] = 0
     return mean

@@ -130,18 +130,13 @@ class TabularModel:
         base: Any = env.unwrapped
         if isinstance(own := getattr(base, "model", None), cls):
             return own
-        rows: Mapping[int, Mapping[int, Sequence[tuple[float, int, float, bool]]]] | None = getattr(base, "P", None)
         name = env.spec.id if env.spec else type(base).__name__
-        if rows is None:
+        if (rows := getattr(base, "P", None)) is None:
             raise InputError(
                 f"{name}: it has no model (no table P); allowed: learning from samples, or counting a model"
             )
-        n_states, n_actions = len(rows), int(base.action_space.n)
-        flat = [
-            (s * n_actions + a, *o) for s, actions in rows.items() for a, row in actions.items() for o in row if o[0]
-        ]
-        row, probability, next_state, reward, done = (np.array(column) for column in zip(*flat, strict=True))
-        start = np.asarray(getattr(base, "initial_state_distrib", np.ones(n_states)), dtype=np.float64)
+        n_actions = int(base.action_space.n)
+        n_states, row, probability, next_state, reward, done = _toy_text(rows, n_actions, name)
         desc = getattr(base, "desc", None)
         shape = getattr(base, "shape", None) or (desc.shape if desc is not None else None)
         return _assemble(
@@ -149,10 +144,10 @@ class TabularModel:
             next_state,
             probability,
             reward,
-            done.astype(np.bool_),
+            done,
             n_states,
             n_actions,
-            start=start / start.sum(),
+            start=np.asarray(getattr(base, "initial_state_distrib", np.ones(n_states)), dtype=np.float64),
             name=name,
             shape=shape if shape and int(np.prod(shape)) == n_states else None,
             max_episode_steps=env.spec.max_episode_steps if env.spec else None,
@@ -188,8 +183,11 @@ class TabularModel:
         >>> model.terminal
         array([False,  True])
         """
-        P, R = np.asarray(P, dtype=np.float64), np.asarray(R, dtype=np.float64)
-        if P.ndim != 3 or P.shape[0] != P.shape[2] or R.shape not in (P.shape, P.shape[:2]):
+        try:
+            P, R = np.asarray(P, dtype=np.float64), np.asarray(R, dtype=np.float64)
+        except ValueError:
+            raise InputError(f"{name}: P, R: allowed: arrays of numbers") from None
+        if P.ndim != 3 or 0 in P.shape or P.shape[0] != P.shape[2] or R.shape not in (P.shape, P.shape[:2]):
             raise InputError(
                 f"{name}: found P {P.shape} and R {R.shape}; allowed: P [S, A, S] with R [S, A] or [S, A, S]"
             )
@@ -207,9 +205,7 @@ class TabularModel:
         reward = R[s, a, t] if R.ndim == 3 else R[s, a]
         begin = np.where(ends, 0.0, 1.0) if start is None else np.asarray(start, dtype=np.float64)
         model_rows = (s * n_actions + a, t, P[s, a, t], reward, ends[t])
-        return _assemble(
-            *model_rows, n_states, n_actions, start=begin / begin.sum(), name=name, discount=discount, terminal=ends
-        )
+        return _assemble(*model_rows, n_states, n_actions, start=begin, name=name, discount=discount, terminal=ends)
 
     @cached_property
     def row_length(self) -> NDArray[np.int64]:
@@ -324,6 +320,24 @@ def _cumulative(probability: Floats) -> Floats:
     return cumulative
 
 
+def _toy_text(
+    rows: Mapping[int, Mapping[int, Sequence[tuple[float, int, float, bool]]]], n_actions: int, name: str
+) -> tuple[int, NDArray[np.int64], Floats, NDArray[np.int64], Floats, Bools]:
+    """Number of states, and the rows, probabilities, next states, rewards and ends of a toy-text table's outcomes."""
+    try:
+        outcomes = [(s, a, *o) for s, actions in rows.items() for a, row in actions.items() for o in row if o[0]]
+        state, action, probability, next_state, reward, done = np.array(outcomes, dtype=np.float64).T
+        limits = ((state, len(rows)), (action, n_actions), (next_state, len(rows)))
+        if not all(((index >= 0) & (index < limit)).all() for index, limit in limits):
+            raise ValueError
+    except (AttributeError, TypeError, ValueError, LookupError):
+        raise InputError(
+            f"{name}: P: allowed: P[state][action] = [(probability, next_state, reward, done), ...], numbered from 0"
+        ) from None
+    row = (state * n_actions + action).astype(np.int64)
+    return len(rows), row, probability, next_state.astype(np.int64), reward, done != 0
+
+
 def _assemble(
     row: NDArray[np.int64],
     next_state: NDArray[np.int64],
@@ -344,6 +358,9 @@ def _assemble(
     if not np.isfinite(reward).all():
         s, a = divmod(int(row[np.argmin(np.isfinite(reward))]), n_actions)
         raise InputError(f"{name}: the reward of state {s}, action {a} is not finite; allowed: finite rewards")
+    if start.shape != (n_states,) or not (start >= 0).all() or not 0 < start.sum() < np.inf:
+        raise InputError(f"{name}: start: allowed: probabilities [S] of the states that episodes start in")
+    start = start / start.sum()
     if terminal is None:
         entered_open = np.bincount(next_state[~terminated], minlength=n_states) > 0
         terminal = (np.bincount(next_state[terminated], minlength=n_states) > 0) & ~entered_open
@@ -389,7 +406,7 @@ def _check_model(model: TabularModel) -> None:
         raise InputError(f"{model.name}: a reward is not finite; allowed: finite rewards")
     if len(t.next_state) and not (t.next_state.min() >= 0 and t.next_state.max() < model.n_states):
         raise InputError(f"{model.name}: a next state is outside 0 to {model.n_states - 1}")
-    if not (t.probability > 0).all() or not np.isfinite(t.start_cumulative).all():
+    if not (t.probability > 0).all():
         raise InputError(f"{model.name}: a probability is negative or not a number; allowed: between 0 and 1")
     sums = np.bincount(model.row_of_outcome, t.probability[t.code], size)
     wrong = (np.abs(sums - 1.0) > ROW_SUM_TOLERANCE) & (model.row_length > 0)

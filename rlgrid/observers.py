@@ -104,10 +104,10 @@ class ProgressBar(Observer):
 
         self._bar = Progress(
             TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
+            BarColumn(bar_width=16),
             TextColumn("{task.percentage:>3.0f} %"),
-            TextColumn("{task.fields[speed]}", justify="right"),
-            TextColumn("mean return {task.fields[mean_return]}"),
+            TextColumn("{task.fields[speed]}"),
+            TextColumn("return {task.fields[mean_return]}"),
             TimeRemainingColumn(compact=True),
             console=self._console,
         )
@@ -117,12 +117,24 @@ class ProgressBar(Observer):
     def see(self, run: Run, chunk: Chunk) -> None:
         self._recent = (self._recent + chunk.finished.total[-100:].tolist())[-100:]
         unit = "sweeps" if run.budget.unit == "sweeps" else "steps"
-        speed = f"{run.steps / max(run.seconds, 1e-9):,.0f} {unit}/s"
+        speed = f"{_short(run.steps / max(run.seconds, 1e-9))} {unit}/s"
         mean_return = f"{np.mean(self._recent):.3g}" if self._recent else "-"
         self._bar.update(self._task, completed=run.done, speed=speed, mean_return=mean_return)
 
     def end(self, run: Run) -> None:
         self._bar.stop()
+
+
+def _short(number: float) -> str:
+    """A number in at most seven characters.
+
+    >>> _short(18_072_543.0), _short(1234.0), _short(56.7)
+    ('18.1 M', '1.23 k', '56.7')
+    """
+    for size, letter in ((1e6, " M"), (1e3, " k")):
+        if number >= size:
+            return f"{number / size:.3g}{letter}"
+    return f"{number:.3g}"
 
 
 class Watch(Observer):

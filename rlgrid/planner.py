@@ -14,29 +14,18 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rlgrid.agent import resolve_discount
+from rlgrid.certificate import accuracy_of, certified, enclosure
 from rlgrid.errors import InputError, one_of
-from rlgrid.kernels.planning import (
-    OUTWARD,
-    Accuracy,
-    Rows,
-    choose_rows,
-    error_bound,
-    iterate,
-    measure,
-    row_values,
-    settled,
-    slack,
-)
+from rlgrid.graph import Floats, Ints, rows_at, uniform_weights
+from rlgrid.kernels.planning import OUTWARD, Accuracy, Rows, choose_rows, iterate, row_values, settled, slack
 from rlgrid.learner import TIE
 from rlgrid.model import TabularModel, as_model, check_policy
-from rlgrid.undiscounted import Collapsed, collapse, enclosure, expand, resting_classes
+from rlgrid.undiscounted import Collapsed, collapse, expand, resting_classes
 from rlgrid.world import World
 
 if TYPE_CHECKING:
     import gymnasium
 
-Ints: TypeAlias = NDArray[np.int64]
-Floats: TypeAlias = NDArray[np.float64]
 Source: TypeAlias = "World | TabularModel | gymnasium.Env[Any, Any]"
 OnSweep: TypeAlias = Callable[[int, Floats], object]
 
@@ -45,9 +34,6 @@ MAX_SWEEPS = 10_000_000
 
 #: Outcomes looked at between two chances to interrupt.
 CHUNK = 2**24
-
-#: Unit roundoff of float64.
-UNIT = 2.0**-53
 
 _NO_WEIGHT = np.zeros(0)
 
@@ -113,7 +99,7 @@ class _Problem:
 
     def soft(self, choice: Ints) -> Floats:
         """Probability of each row under the (epsilon-soft) policy that chooses one row for each state."""
-        weight = self.epsilon * _uniform(self.rows) if self.epsilon else np.zeros(len(self.rows.first) - 1)
+        weight = self.epsilon * uniform_weights(self.rows) if self.epsilon else np.zeros(len(self.rows.first) - 1)
         weight[choice] += 1.0 - self.epsilon
         return weight
 
@@ -174,10 +160,10 @@ def solve(
     if method == "backward_induction":
         horizon = _checked_horizon(model, horizon)
     gamma = resolve_discount(discount, model.discount)
-    rows = _rows(model, gamma)
+    rows = rows_at(model, gamma)
     collapsed = collapse(model, rows, epsilon) if gamma == 1 and horizon is None else None
     solved = rows if collapsed is None else collapsed.rows
-    accuracy = _accuracy(model, solved, mixed=epsilon > 0)
+    accuracy = accuracy_of(model, solved, mixed=epsilon > 0)
     problem = _Problem(
         model, solved, accuracy, collapsed, epsilon, tol, max_sweeps, on_sweep, evaluation_sweeps, horizon
     )
@@ -215,8 +201,9 @@ def evaluate_by_sweeps(
     """
     _check_limits(tol, max_sweeps=max_sweeps)
     model, rows, weight, _ = _given_policy(source, policy, discount)
-    accuracy = _accuracy(model, rows, mixed=True)
-    accuracy = accuracy._replace(contraction=accuracy.contraction * max(1.0, weight.reshape(model.n_states, -1).sum(axis=1).max()))
+    accuracy = accuracy_of(model, rows, mixed=True)
+    most = np.add.reduceat(weight, rows.begin[:-1]).max()
+    accuracy = accuracy._replace(contraction=accuracy.contraction * max(1.0, most))
     problem = _Problem(model, rows, accuracy, None, 0.0, tol, max_sweeps, on_sweep)
     return _sweep_until_settled(problem, weight).v
 
@@ -231,7 +218,7 @@ def _value_iteration(problem: _Problem) -> _Solution:
 def _policy_iteration(problem: _Problem) -> _Solution:
     """Stops when the greedy policy no longer changes, or promises no more than rounding."""
     if problem.collapsed is None:
-        choice, weight = np.full(problem.n_states, -1), _uniform(problem.rows)
+        choice, weight = np.full(problem.n_states, -1), uniform_weights(problem.rows)
     else:
         choice = problem.collapsed.ending
         weight = problem.soft(choice)
@@ -241,7 +228,7 @@ def _policy_iteration(problem: _Problem) -> _Solution:
         greedy = np.empty_like(choice)
         change, size = choose_rows(problem.rows, problem.epsilon, v, greedy)
         if np.array_equal(greedy, choice) or change <= TIE * max(1.0, size):
-            return _Solution(v, _certified(problem.model, problem.accuracy, change, size, problem.tol), k)
+            return _Solution(v, certified(problem.model, problem.accuracy, change, size, problem.tol), k)
         choice, weight = greedy, problem.soft(greedy)
     raise _gave_up(problem.max_sweeps)
 
@@ -253,7 +240,7 @@ def _truncated_policy_iteration(problem: _Problem) -> _Solution:
     """
     rows, epsilon, accuracy = problem.rows, problem.epsilon, problem.accuracy
     if problem.collapsed is None:
-        weight, v = _uniform(rows), np.zeros(problem.n_states)
+        weight, v = uniform_weights(rows), np.zeros(problem.n_states)
     else:
         weight = problem.soft(problem.collapsed.ending)
         v = _solve_linear(rows, weight)
@@ -264,7 +251,7 @@ def _truncated_policy_iteration(problem: _Problem) -> _Solution:
         change, size = choose_rows(rows, epsilon, v, choice)
         if settled(accuracy, change, size, problem.tol):
             iterate(rows, _NO_WEIGHT, epsilon, v, work, accuracy, -1.0, 1)
-            bound = _certified(problem.model, accuracy, accuracy.contraction * change, size, problem.tol)
+            bound = certified(problem.model, accuracy, accuracy.contraction * change, size, problem.tol)
             return _Solution(v, bound, k)
         weight = problem.soft(choice)
     raise _gave_up(problem.max_sweeps)
@@ -317,51 +304,10 @@ def _checked_horizon(model: TabularModel, horizon: int | None) -> int:
     return horizon
 
 
-def _rows(model: TabularModel, discount: float) -> Rows:
-    t = model.tables
-    begin = np.arange(0, model.n_states * model.n_actions + 1, model.n_actions)
-    going = discount * t.probability
-    going[t.terminated] = 0.0
-    return Rows(begin, t.first, t.next_state, t.code, t.probability * t.reward, going)
-
-
-def _accuracy(model: TabularModel, rows: Rows, *, mixed: bool) -> Accuracy:
-    """Bounds that hold for the stored numbers and for those that they were rounded from.
-
-    An outcome's terms carry at most 6 roundings (of probability, reward or discount, two products, and a weight), a
-    row of n outcomes 2 n additions, a mixture of A rows A + 4 more operations. k roundings make a relative error of
-    at most k u / (1 - k u) (Higham, Accuracy and Stability of Numerical Algorithms, Lemma 3.1).
-    """
-    going, paid, longest, widest = measure(rows)
-    k = (6 + 2 * longest + (widest + 4 if mixed else 0)) * UNIT
-    accuracy = Accuracy(going * (1 + 2 * k), paid * (1 + 2 * k), k / (1 - k))
-    if not accuracy.reward <= 1e150:
-        raise InputError(f"{model.name}: a reward is as large as {paid:g}; allowed: up to 1e150")
-    return accuracy
-
-
-def _uniform(rows: Rows) -> Floats:
-    """Probability of each row under the uniform policy over the available actions."""
-    usable = np.diff(rows.first) > 0
-    count = np.add.reduceat(usable, rows.begin[:-1], dtype=np.float64)
-    return usable / np.repeat(count, np.diff(rows.begin))
-
-
 def _gave_up(max_sweeps: int) -> InputError:
     return InputError(
         f"max_sweeps: {max_sweeps} did not do; allowed: more, a larger tol, a smaller discount or another method"
     )
-
-
-def _certified(model: TabularModel, accuracy: Accuracy, change: float, size: float, tol: float) -> float:
-    """The error bound, where it can be had and is within the tolerance; infinite at discount 1."""
-    if accuracy.contraction >= 1:
-        return np.inf
-    bound = error_bound(accuracy, change, size)
-    if bound <= tol:
-        return bound
-    least = 2 * error_bound(accuracy, 0.0, size)
-    raise InputError(f"{model.name}: tol {tol:g} cannot be certified in float64; allowed: at least about {least:.1g}")
 
 
 def _sweep_until_settled(problem: _Problem, weight: Floats) -> _Solution:
@@ -375,7 +321,7 @@ def _sweep_until_settled(problem: _Problem, weight: Floats) -> _Solution:
         done += n
         problem.report(done, v)
         if settled(accuracy, change, size, tol):
-            return _Solution(v, _certified(problem.model, accuracy, accuracy.contraction * change, size, tol), done)
+            return _Solution(v, certified(problem.model, accuracy, accuracy.contraction * change, size, tol), done)
     raise _gave_up(problem.max_sweeps)
 
 
@@ -386,7 +332,7 @@ def _given_policy(
     model = as_model(source)
     weight = check_policy(model, policy).ravel()
     gamma = resolve_discount(discount, model.discount)
-    rows = _rows(model, gamma)
+    rows = rows_at(model, gamma)
     if gamma < 1:
         return model, rows, weight, None
     label = resting_classes(model, rows, weight > 0, whose="the value of the policy", weight=weight)
@@ -410,8 +356,8 @@ def _solve_linear(rows: Rows, weight: Floats, resting: NDArray[np.bool_] | None 
     diagonal = np.arange(n_states)
     entries = np.concatenate([np.ones(n_states), -going[kept]])
     places = np.concatenate([diagonal, state[kept]]), np.concatenate([diagonal, rows.next_state[kept]])
-    v: Floats = splu(csc_array((entries, places), shape=(n_states, n_states))).solve(reward)
-    return v
+    matrix = csc_array((entries, places), shape=(n_states, n_states))
+    return np.asarray(splu(matrix).solve(reward), dtype=np.float64)
 
 
 def _plan(problem: _Problem, rows: Rows, discount: float, method: str, solution: _Solution) -> Plan:

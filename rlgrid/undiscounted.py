@@ -42,7 +42,7 @@ from rlgrid.graph import (
     state_of_row,
     towards,
 )
-from rlgrid.kernels.planning import Accuracy, Rows, iterate, row_values, slack, sweep
+from rlgrid.kernels.planning import Rows, sweep
 from rlgrid.model import TabularModel
 
 #: A mean reward a step within this, relative to the largest reward, counts as 0.
@@ -84,7 +84,7 @@ def collapse(model: TabularModel, rows: Rows, epsilon: float) -> Collapsed:
     else:
         number, collapsed, origin = np.arange(n_states), rows, np.arange(n_rows)
     if epsilon == 0:
-        _refuse_endless_reward(model, collapsed, number)
+        _refuse_endless_reward(model, rows, collapsed, origin)
     reached, ending = _towards_an_end(collapsed)
     if not reached.all():
         lost = np.flatnonzero(~reached[number])
@@ -140,7 +140,7 @@ def resting_classes(
     for number in np.unique(label[((low != 0) | (high != 0)) & (label >= 0)]):
         members = label == number
         sign = _sign_of_gain(rows, members, used, (low, high), epsilon, weight)
-        _refuse(model, rows, members, used, sign, whose, np.arange(len(label)))
+        _refuse(model, rows, np.flatnonzero(used & members[owner]), sign, whose)
     return label
 
 
@@ -149,7 +149,7 @@ def _reward_range(rows: Rows, used: Bools, mean: Floats, weight: Floats) -> tupl
     owner = state_of_row(rows)
     n_states = len(rows.begin) - 1
     if len(weight):
-        paid: Floats = np.bincount(owner, weight * mean, n_states)
+        paid = np.asarray(np.bincount(owner, weight * mean, n_states), dtype=np.float64)
         size = np.bincount(owner, weight * np.abs(mean), n_states)
         paid[np.abs(paid) <= ZERO_MEAN * size] = 0
         return paid, paid
@@ -159,29 +159,26 @@ def _reward_range(rows: Rows, used: Bools, mean: Floats, weight: Floats) -> tupl
     return low, high
 
 
-def _refuse_endless_reward(model: TabularModel, collapsed: Rows, number: Ints) -> None:
+def _refuse_endless_reward(model: TabularModel, rows: Rows, collapsed: Rows, origin: Ints) -> None:
     """Raise where an end component of the collapsed model pays, or pays 0 only on average."""
     mean, usable = mean_rewards(collapsed), closed_rows(collapsed)
     if not (mean[usable] > 0).any():
         return
     label = end_components(collapsed, usable)
-    reward = _reward_range(collapsed, usable, mean, _NO_WEIGHT)
-    for component in np.unique(label[state_of_row(collapsed)[usable & (mean > 0)]]):
+    reward, owner = _reward_range(collapsed, usable, mean, _NO_WEIGHT), state_of_row(collapsed)
+    for component in np.unique(label[owner[usable & (mean > 0)]]):
         members = label == component
         sign = _sign_of_gain(collapsed, members, usable, reward, 0.0, _NO_WEIGHT)
         if sign != "negative":
-            _refuse(model, collapsed, members, usable, sign, "the optimal value", number)
+            _refuse(model, rows, origin[usable & members[owner]], sign, "the optimal value")
 
 
-def _refuse(
-    model: TabularModel, rows: Rows, members: Bools, used: Bools, sign: str, whose: str, number: Ints
-) -> NoReturn:
-    """Raise the sentence about a set of states that is never left and has a mean reward of this sign."""
-    mean = mean_rewards(rows)
-    row = np.flatnonzero(used & members[state_of_row(rows)])
-    extreme = row[mean[row] == (mean[row].min() if sign == "negative" else mean[row].max())]
+def _refuse(model: TabularModel, rows: Rows, row: Ints, sign: str, whose: str) -> NoReturn:
+    """Raise the sentence about rows that can be taken for ever and have a mean reward of this sign."""
+    mean = mean_rewards(rows)[row]
+    extreme = row[mean == (mean.min() if sign == "negative" else mean.max())]
     entered = np.concatenate([rows.next_state[rows.first[r] : rows.first[r + 1]] for r in extreme[:1000].tolist()])
-    where = _cells(model, np.flatnonzero(number == np.argmax(np.bincount(entered)))[:1])
+    where = _cells(model, np.argmax(np.bincount(entered), keepdims=True))
     what = {
         "positive": f"is infinite: reward can be collected for ever around {where}",
         "negative": f"is minus infinity: episodes go on for ever and pay negative rewards around {where}",
@@ -239,62 +236,3 @@ def _towards_an_end(rows: Rows) -> tuple[Bools, Ints]:
     target[last >= 0] = True
     reached, choice = towards(rows, usable, target)
     return reached, np.where(target, last, choice)
-
-
-# -- the certificate -------------------------------------------------------------------------------------------------
-
-
-def enclosure(rows: Rows, accuracy: Accuracy, epsilon: float, v: Floats) -> float:
-    """A proven bound on max |v - v*| in a collapsed model, or infinity where none was found.
-
-    Theorem. In a collapsed model, u >= T u implies u >= v*, and l <= T l implies l <= v*.
-    Proof. For every policy that ends, u >= T u >= T_policy u >= ... >= T_policy^k u -> v_policy; and v* is the
-    supremum of these. Take a policy with T_policy l = T l >= l, so T_policy^k l >= l for all k: if it did not end,
-    T_policy^k l would go to minus infinity somewhere; so it ends, and v* >= v_policy = lim T_policy^k l >= l.
-
-    Candidates are v + d x and v - d x, where x are the most expected steps to an end under actions that are nearly
-    optimal: T changes d x by about -d for these, which pays for residual and rounding. What is returned rests on the
-    two inequalities alone, checked with the rounding error of the check added.
-    """
-    out = np.empty_like(v)
-    change, size = sweep(rows, _NO_WEIGHT, epsilon, v, out)
-    steps = _most_steps(rows, accuracy, epsilon, v, 1e-7 * max(1.0, size))
-    if steps is None or not np.isfinite(change):
-        return np.inf
-    x, pace = steps
-    step = 1.05 * (change + 4.0 * slack(accuracy, size + 1.0)) / pace
-    upper, lower = v + step * x, v - step * x
-    _, size = sweep(rows, _NO_WEIGHT, epsilon, upper, out)
-    above = (out + 2.0 * slack(accuracy, size) <= upper).all()
-    _, size = sweep(rows, _NO_WEIGHT, epsilon, lower, out)
-    below = (out - 2.0 * slack(accuracy, size) >= lower).all()
-    if not (above and below):
-        return np.inf
-    return float(max((upper - v).max(), (v - lower).max()) * (1.0 + 2.0**-50))
-
-
-def _most_steps(
-    rows: Rows, accuracy: Accuracy, epsilon: float, v: Floats, margin: float
-) -> tuple[Floats, float] | None:
-    """About the most expected steps x to an end with rows whose q is within a margin of the best, and min (x - P x).
-
-    A soft policy takes all rows anyway.
-    """
-    near = rows
-    if epsilon == 0:
-        q = np.empty(len(rows.first) - 1)
-        row_values(rows, v, q)
-        best = np.maximum.reduceat(q, rows.begin[:-1])
-        near, _ = regroup(rows, q >= best[state_of_row(rows)] - margin, np.arange(len(v)))
-    # Steps but the last: y = P (1 + y), where ``going`` holds the probabilities P. With the last, x = 1 + y.
-    counted = near._replace(paid=near.going)
-    y, out, done, change = np.zeros_like(v), np.empty_like(v), 0, np.inf
-    while change > 0.5:
-        if done * len(near.next_state) > PATIENCE:
-            return None
-        n, change, _ = iterate(counted, _NO_WEIGHT, epsilon, y, out, accuracy, -1.0, 32)
-        done += n
-    x = 1.0 + y
-    sweep(near._replace(paid=np.zeros_like(near.paid)), _NO_WEIGHT, epsilon, x, out)
-    pace = float((x - out).min())
-    return (x, pace) if pace > 0 else None

@@ -54,7 +54,7 @@ class Recorder(Observer):
 def test_compiled_and_plain_runs_agree_bit_for_bit() -> None:
     script = Path(__file__).parent / "plain_run.py"
     plain = subprocess.run(
-        [sys.executable, str(script)], env=os.environ | {"NUMBA_DISABLE_JIT": "1"}, capture_output=True, text=True
+        [sys.executable, str(script)], env=os.environ | {"NUMBA_DISABLE_JIT": "1"}, capture_output=True, text=True, check=False
     )
     assert plain.returncode == 0, plain.stderr
     found = json.loads(plain.stdout)
@@ -78,7 +78,9 @@ def test_the_length_of_chunks_changes_nothing(name: str) -> None:
         cut = drive(again, cut_feed, chunks=chunks, record=record)
         assert learned(again) == learned(agent)
         assert of_episodes(cut.finished) == of_episodes(whole.finished)
-        assert {k: v.tobytes() for k, v in cut_feed.state().items()} == {k: v.tobytes() for k, v in feed.state().items()}
+        assert {k: v.tobytes() for k, v in cut_feed.state().items()} == {
+            k: v.tobytes() for k, v in feed.state().items()
+        }
 
 
 def test_a_limit_of_episodes_ends_a_chunk_and_changes_nothing() -> None:

@@ -171,6 +171,30 @@ def row_values(rows: Rows, v: Floats, out: Floats) -> None:
 
 
 @compiled
+def count_steps(rows: Rows, near: NDArray[np.bool_], epsilon: float, x: Floats, out: Floats) -> float:
+    """out = 1 + P x, at discount 1, for the near row of each state that makes it greatest; max (out - x).
+
+    P moves by that row with probability 1 - epsilon, and by any available one otherwise.
+    """
+    change = 0.0
+    for s in range(len(x)):
+        best, total, n = 0.0, 0.0, 0
+        for row in range(rows.begin[s], rows.begin[s + 1]):
+            if rows.first[row + 1] == rows.first[row] or not (near[row] or epsilon > 0.0):
+                continue
+            ahead = 0.0
+            for i in range(rows.first[row], rows.first[row + 1]):
+                ahead += rows.going[rows.code[i]] * x[rows.next_state[i]]
+            if near[row]:
+                best = max(best, ahead)
+            total += ahead
+            n += 1
+        out[s] = 1.0 + (1.0 - epsilon) * best + epsilon * (total / n)
+        change = max(change, out[s] - x[s])
+    return change
+
+
+@compiled
 def measure(rows: Rows) -> tuple[float, float, int, int]:
     """Over all rows: greatest sum of ``going`` and of |paid|, most outcomes; most rows of a state."""
     going, paid, longest, widest = 0.0, 0.0, 0, 0

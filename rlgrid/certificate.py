@@ -1,0 +1,97 @@
+"""Certificates: how far computed values can be from v*, rounding included.
+
+Below discount 1 the residual max |T v - v| bounds the error (:func:`rlgrid.kernels.planning.error_bound`); at
+discount 1 values from above and from below enclose v* (:func:`enclosure`). Both hold for the numbers as they are
+stored and for those that they were rounded from.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rlgrid.errors import InputError
+from rlgrid.graph import Floats, state_of_row
+from rlgrid.kernels.planning import Accuracy, Rows, count_steps, error_bound, measure, row_values, slack, sweep
+from rlgrid.model import TabularModel
+
+#: Unit roundoff of float64.
+UNIT = 2.0**-53
+
+#: Actions within this of the best, relative to the largest value, count as nearly optimal.
+NEARLY = 1e-7
+
+#: Outcomes to look at before the expected steps to an end are given up: some seconds.
+PATIENCE = 2**31
+
+_NO_WEIGHT = np.zeros(0)
+
+
+def accuracy_of(model: TabularModel, rows: Rows, *, mixed: bool) -> Accuracy:
+    """How accurate a backup of these rows is; ``mixed`` where it weighs the rows of a state.
+
+    An outcome's terms carry at most 6 roundings (of probability, reward or discount, two products, and a weight), a
+    row of n outcomes 2 n additions, a mixture of A rows A + 4 more operations. k roundings make a relative error of
+    at most k u / (1 - k u) (Higham, Accuracy and Stability of Numerical Algorithms, Lemma 3.1).
+    """
+    going, paid, longest, widest = measure(rows)
+    k = (6 + 2 * longest + (widest + 4 if mixed else 0)) * UNIT
+    accuracy = Accuracy(going * (1 + 2 * k), paid * (1 + 2 * k), k / (1 - k))
+    if not accuracy.reward <= 1e150:
+        raise InputError(f"{model.name}: a reward is as large as {paid:g}; allowed: up to 1e150")
+    return accuracy
+
+
+def certified(model: TabularModel, accuracy: Accuracy, change: float, size: float, tol: float) -> float:
+    """The error bound, where it can be had and is within the tolerance; infinite at discount 1."""
+    if accuracy.contraction >= 1:
+        return np.inf
+    bound = error_bound(accuracy, change, size)
+    if bound <= tol:
+        return bound
+    least = 2 * error_bound(accuracy, 0.0, size)
+    raise InputError(f"{model.name}: tol {tol:g} cannot be certified in float64; allowed: at least about {least:.1g}")
+
+
+def enclosure(rows: Rows, accuracy: Accuracy, epsilon: float, v: Floats) -> float:
+    """A proven bound on max |v - v*| in a collapsed model, or infinity where none was found.
+
+    Theorem. In a collapsed model, u >= T u implies u >= v*, and l <= T l implies l <= v*.
+    Proof. For every policy that ends, u >= T u >= T_policy u >= ... >= T_policy^k u -> v_policy; and v* is the
+    supremum of these. Take a policy with T_policy l = T l >= l, so T_policy^k l >= l for all k: if it did not end,
+    T_policy^k l would go to minus infinity somewhere; so it ends, and v* >= v_policy = lim T_policy^k l >= l.
+
+    Candidates are v + d x and v - d x, where x are the most expected steps to an end under actions that are nearly
+    optimal: T changes d x by about -d for these, which pays for residual and rounding. What is returned rests on the
+    two inequalities alone, checked with the rounding error of the check added.
+    """
+    out = np.empty_like(v)
+    change, size = sweep(rows, _NO_WEIGHT, epsilon, v, out)
+    x, pace = _most_steps(rows, epsilon, v, NEARLY * max(1.0, size))
+    if not pace > 0:
+        return np.inf
+    step = 1.05 * (change + 4.0 * slack(accuracy, size + 1.0)) / pace
+    upper, lower = v + step * x, v - step * x
+    _, size = sweep(rows, _NO_WEIGHT, epsilon, upper, out)
+    above = (out + 2.0 * slack(accuracy, size) <= upper).all()
+    _, size = sweep(rows, _NO_WEIGHT, epsilon, lower, out)
+    below = (out - 2.0 * slack(accuracy, size) >= lower).all()
+    if not (above and below):
+        return np.inf
+    return float(max((upper - v).max(), (v - lower).max()) * (1.0 + 2.0**-50))
+
+
+def _most_steps(rows: Rows, epsilon: float, v: Floats, margin: float) -> tuple[Floats, float]:
+    """About the most expected steps x to an end by rows whose q is within a margin of the best, and min (x - P x).
+
+    The latter is 0 where no such x was found.
+    """
+    q = np.empty(len(rows.first) - 1)
+    row_values(rows, v, q)
+    near = q >= (np.maximum.reduceat(q, rows.begin[:-1]) - margin)[state_of_row(rows)]
+    x, out = np.zeros_like(v), np.empty_like(v)
+    for _ in range(PATIENCE // (1000 + len(rows.next_state))):
+        change = count_steps(rows, near, epsilon, x, out)
+        if change <= 0.5:
+            return x, 1.0 - change
+        x, out = out, x
+    return x, 0.0
