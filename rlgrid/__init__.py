@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from rlgrid.stochastic_approximation import mean_estimation as mean_estimation
     from rlgrid.training import Run as Run
     from rlgrid.training import train as train
+    from rlgrid.vector_env import GridWorldVec as GridWorldVec
     from rlgrid.world import World as World
     from rlgrid.world import load_world as load_world
 
@@ -56,6 +57,7 @@ _PUBLIC = {
     "step_sizes": ("Constant", "Harmonic", "Polynomial"),
     "stochastic_approximation": ("find_root", "mean_estimation"),
     "training": ("Run", "train"),
+    "vector_env": ("GridWorldVec",),
     "world": ("World", "load_world"),
 }
 _MODULE_OF = {name: module for module, names in _PUBLIC.items() for name in names}
@@ -78,10 +80,11 @@ def __dir__() -> list[str]:
 
 
 def _register() -> None:
-    gymnasium.register(id="rlgrid/GridWorld-v0", entry_point="rlgrid.env:GridWorld")
+    points = {"entry_point": "rlgrid.env:GridWorld", "vector_entry_point": "rlgrid.vector_env:GridWorldVec"}
+    gymnasium.register(id="rlgrid/GridWorld-v0", **points)
     for name in library.names("envs"):
         camel = "".join(part[:1].upper() + part[1:] for part in name.split("_"))
-        gymnasium.register(id=f"rlgrid/{camel}-v0", entry_point="rlgrid.env:GridWorld", kwargs={"world": name})
+        gymnasium.register(id=f"rlgrid/{camel}-v0", kwargs={"world": name}, **points)
 
 
 _register()

@@ -14,13 +14,16 @@ from rlgrid.graph import Floats, state_of_row
 from rlgrid.kernels.planning import Accuracy, Rows, count_steps, error_bound, measure, row_values, slack, sweep
 from rlgrid.model import TabularModel
 
+#: No more sweeps than this for the expected steps, however small the model.
+MOST_SWEEPS = 1_000_000
+
 #: Unit roundoff of float64.
 UNIT = 2.0**-53
 
 #: Actions within this of the best, relative to the largest value, count as nearly optimal.
 NEARLY = 1e-7
 
-#: Outcomes to look at before the expected steps to an end are given up: some seconds.
+#: Outcomes to look at before the expected steps to an end are given up, whatever was spent on the values: seconds.
 PATIENCE = 2**31
 
 _NO_WEIGHT = np.zeros(0)
@@ -52,8 +55,10 @@ def certified(model: TabularModel, accuracy: Accuracy, change: float, size: floa
     raise InputError(f"{model.name}: tol {tol:g} cannot be certified in float64; allowed: at least about {least:.1g}")
 
 
-def enclosure(rows: Rows, accuracy: Accuracy, epsilon: float, v: Floats) -> float:
+def enclosure(rows: Rows, accuracy: Accuracy, epsilon: float, v: Floats, sweeps: int) -> float:
     """A proven bound on max |v - v*| in a collapsed model, or infinity where none was found.
+
+    ``sweeps`` is what finding v has taken: no more than about four times that is spent on x below, or some seconds.
 
     Theorem. In a collapsed model, u >= T u implies u >= v*, and l <= T l implies l <= v*.
     Proof. For every policy that ends, u >= T u >= T_policy u >= ... >= T_policy^k u -> v_policy; and v* is the
@@ -66,7 +71,7 @@ def enclosure(rows: Rows, accuracy: Accuracy, epsilon: float, v: Floats) -> floa
     """
     out = np.empty_like(v)
     change, size = sweep(rows, _NO_WEIGHT, epsilon, v, out)
-    x, pace = _most_steps(rows, epsilon, v, NEARLY * max(1.0, size))
+    x, pace = _most_steps(rows, epsilon, v, NEARLY * max(1.0, size), 4 * sweeps + PATIENCE // len(rows.next_state))
     if not pace > 0:
         return np.inf
     step = 1.05 * (change + 4.0 * slack(accuracy, size + 1.0)) / pace
@@ -80,7 +85,7 @@ def enclosure(rows: Rows, accuracy: Accuracy, epsilon: float, v: Floats) -> floa
     return float(max((upper - v).max(), (v - lower).max()) * (1.0 + 2.0**-50))
 
 
-def _most_steps(rows: Rows, epsilon: float, v: Floats, margin: float) -> tuple[Floats, float]:
+def _most_steps(rows: Rows, epsilon: float, v: Floats, margin: float, limit: int) -> tuple[Floats, float]:
     """About the most expected steps x to an end by rows whose q is within a margin of the best, and min (x - P x).
 
     The latter is 0 where no such x was found.
@@ -89,7 +94,7 @@ def _most_steps(rows: Rows, epsilon: float, v: Floats, margin: float) -> tuple[F
     row_values(rows, v, q)
     near = q >= (np.maximum.reduceat(q, rows.begin[:-1]) - margin)[state_of_row(rows)]
     x, out = np.zeros_like(v), np.empty_like(v)
-    for _ in range(PATIENCE // (1000 + len(rows.next_state))):
+    for _ in range(min(limit, MOST_SWEEPS)):
         change = count_steps(rows, near, epsilon, x, out)
         if change <= 0.5:
             return x, 1.0 - change

@@ -14,6 +14,7 @@ from gymnasium.spaces import Discrete
 
 from rlgrid.errors import InputError, one_of
 from rlgrid.model import TabularModel
+from rlgrid.observations import Observations
 from rlgrid.randomness import Stream, stream_of, uniforms
 from rlgrid.sampling import sample_reward
 from rlgrid.world import World, load_world
@@ -34,6 +35,7 @@ class GridWorld(gymnasium.Env[Any, Any]):
     Args:
         world: a :class:`World`, a catalog name, or a path to a .toml file.
         render_mode: ``None``, ``"human"``, ``"rgb_array"`` or ``"ansi"``.
+        observation: what is seen of the state; see :class:`rlgrid.observations.Observations`.
 
     >>> env = GridWorld("cliff")
     >>> state, info = env.reset(seed=0)
@@ -43,14 +45,23 @@ class GridWorld(gymnasium.Env[Any, Any]):
 
     metadata = {"render_modes": ["human", "rgb_array", "ansi"], "render_fps": 8}  # noqa: RUF012 (as Gymnasium has it)
 
-    def __init__(self, world: World | str | os.PathLike[str], render_mode: str | None = None) -> None:
+    def __init__(
+        self,
+        world: World | str | os.PathLike[str],
+        render_mode: str | None = None,
+        *,
+        observation: str = "index",
+    ) -> None:
         self.world = world if isinstance(world, World) else load_world(world)
         if render_mode is not None and render_mode not in self.metadata["render_modes"]:
             raise InputError(f"render_mode: {one_of(render_mode, self.metadata['render_modes'])}, or none")
         self.render_mode = render_mode
         self.spec = EnvSpec("rlgrid/GridWorld-v0", entry_point="rlgrid.env:GridWorld", kwargs={"world": self.world})
+        self.spec.kwargs |= {"observation": observation} if observation != "index" else {}
         self.model = TabularModel.from_world(self.world)
-        self.observation_space = Discrete(self.model.n_states)
+        self._observe = Observations(observation, self.world, self.model)
+        self._index = observation == "index"
+        self.observation_space = self._observe.space
         self.action_space = Discrete(self.model.n_actions)
         self._limit = self.model.max_episode_steps or float("inf")
         self._rows = _Rows(self.model)
@@ -73,24 +84,39 @@ class GridWorld(gymnasium.Env[Any, Any]):
         counter, increment = self.np_random.integers(0, 2**64, size=2, dtype=np.uint64).tolist()
         return stream_of(counter, increment)
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Begin an episode; ``options={"state": s}`` begins it in a chosen state."""
         if seed is not None or self._stream is None:
             self._stream, self._block = self.seeded_stream(seed), []
         state = options.get("state") if options else None
         if state is None:
             state = self._start()
-        elif state not in self.observation_space or self.model.terminal[state]:
-            raise InputError(f"reset: found state {state}; allowed: an open state from 0 to {self.model.n_states - 1}")
-        else:
-            state = int(state)
-        self._state, self._elapsed = state, 0
-        self._row = self._rows[self._state]
+        self.state, self._elapsed = state, 0
         if self.render_mode == "human":
             self.render()
-        return self._state, {}
+        return self._observe(self._state), {}
 
-    def step(self, action: SupportsInt) -> tuple[int, float, bool, bool, dict[str, Any]]:
+    @property
+    def state(self) -> int:
+        """The state that the agent is in; assigning another open state puts it there."""
+        return self._state
+
+    @state.setter
+    def state(self, state: int) -> None:
+        if (
+            not isinstance(state, int | np.integer)
+            or not 0 <= state < self.model.n_states
+            or self.model.terminal[state]
+        ):
+            raise InputError(f"state: found {state}; allowed: an open state from 0 to {self.model.n_states - 1}")
+        self._state = int(state)
+        self._row = self._rows[self._state]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies and pickles: everything but what is on the screen."""
+        return self.__dict__ | {"_picture": None, "_window": None}
+
+    def step(self, action: SupportsInt) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Act; ``info`` is empty."""
         try:
             thresholds, outcomes = self._row[action]  # type: ignore[index]
@@ -112,7 +138,8 @@ class GridWorld(gymnasium.Env[Any, Any]):
         self._elapsed += 1
         if self.render_mode == "human":
             self.render()
-        return state, reward, terminated, self._elapsed >= self._limit and not terminated, {}
+        seen = state if self._index else self._observe(state)
+        return seen, reward, terminated, self._elapsed >= self._limit and not terminated, {}
 
     def _start(self) -> int:
         """A start state, as :func:`rlgrid.sampling.sample_start` finds it."""

@@ -365,7 +365,7 @@ def _plan(problem: _Problem, rows: Rows, discount: float, method: str, solution:
     model, accuracy, epsilon = problem.model, problem.accuracy, problem.epsilon
     bound = solution.bound
     if problem.collapsed is not None and bound == np.inf:
-        bound = enclosure(problem.rows, accuracy, epsilon, solution.v)
+        bound = enclosure(problem.rows, accuracy, epsilon, solution.v, solution.iterations)
     v = problem.values(solution.v)
     base = v if solution.before is None else solution.before
     q = np.empty((model.n_states, model.n_actions))

@@ -108,11 +108,17 @@ def _check_choices(recipe: Recipe) -> None:
         raise ValueError("a rollout acts by exactly one of epsilon and policy")
     if recipe.target == "policy" and recipe.policy is None:
         raise ValueError('policy: it is missing; allowed with target = "policy": "uniform" or the name of an action')
-    if recipe.table == "v" and (recipe.epsilon is not None or recipe.target == "greedy"):
-        raise ValueError("table: state values alone choose no action; allowed with a policy, without improvement")
+    if recipe.table == "v" and (recipe.epsilon is not None or recipe.target not in ("next_action", "return")):
+        raise ValueError(
+            "table: state values alone choose no action; allowed with a policy and the target next_action or return"
+        )
     if recipe.improves and (recipe.policy is None or recipe.table == "v"):
         raise ValueError(
             "improve_every, improve_within: there is no policy to improve; allowed with policy and table q"
+        )
+    if recipe.improves and recipe.feed == "rollout" and recipe.starts != "every_pair":
+        raise ValueError(
+            'improve_every, improve_within: this rollout makes no batches; allowed with a sweep or starts = "every_pair"'
         )
     if recipe.starts == "every_pair" and (recipe.episode_length is None or recipe.credit != "together"):
         raise ValueError('starts: "every_pair" needs an episode_length and credit = "together"')

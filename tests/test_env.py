@@ -43,6 +43,10 @@ varies = { -1 = "1/3", 0 = "1/3", 1 = "1/3" }
 """
 
 
+def short(world: str) -> str:
+    return "windy_king" if "\n" in world else world
+
+
 def env_id(world: str) -> str:
     return "rlgrid/" + "".join(part[:1].upper() + part[1:] for part in world.split("_")) + "-v0"
 
@@ -140,9 +144,7 @@ def test_the_time_limit_truncates_but_does_not_terminate() -> None:
 # The same episodes as the compiled loop
 
 
-@pytest.mark.parametrize(
-    "world", ["noisy", "frozen_lake_8x8", "four_rooms", "zhao_5x5", WINDY_KING], ids=str.strip
-)
+@pytest.mark.parametrize("world", ["noisy", "frozen_lake_8x8", "four_rooms", "zhao_5x5", WINDY_KING], ids=short)
 @pytest.mark.parametrize("seed", [0, 11])
 def test_single_steps_equal_the_compiled_loop(world: str, seed: int) -> None:
     text = NOISY if world == "noisy" else world
@@ -188,7 +190,7 @@ def _counted(env: GridWorld, steps: int, seed: int) -> np.ndarray:
     return counts
 
 
-@pytest.mark.parametrize("world", ["frozen_lake_4x4", "four_rooms", WINDY_KING], ids=str.strip)
+@pytest.mark.parametrize("world", ["frozen_lake_4x4", "four_rooms", WINDY_KING], ids=short)
 @pytest.mark.parametrize("seed", [1, 2])
 def test_sampled_frequencies_match_the_probabilities(world: str, seed: int) -> None:
     env = GridWorld(World.from_toml(world) if "\n" in world else world)

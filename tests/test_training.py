@@ -54,7 +54,11 @@ class Recorder(Observer):
 def test_compiled_and_plain_runs_agree_bit_for_bit() -> None:
     script = Path(__file__).parent / "plain_run.py"
     plain = subprocess.run(
-        [sys.executable, str(script)], env=os.environ | {"NUMBA_DISABLE_JIT": "1"}, capture_output=True, text=True, check=False
+        [sys.executable, str(script)],
+        env=os.environ | {"NUMBA_DISABLE_JIT": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert plain.returncode == 0, plain.stderr
     found = json.loads(plain.stdout)

@@ -1,0 +1,131 @@
+"""Observations for function approximators: the state index seen in other ways, with exact spaces."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+from gymnasium.spaces import Box, Discrete, MultiDiscrete, Space
+from numpy.typing import NDArray
+
+from rlgrid.errors import InputError, one_of
+from rlgrid.model import TabularModel
+from rlgrid.world import World
+
+#: Channels of ``image`` and ``window``: where the agent is, then what each cell is.
+CHANNELS = ("agent", "wall", "ends", "pays", "costs", "jumps")
+
+#: Cells that a ``window`` shows in each direction.
+SIGHT = 2
+
+
+class Observations:
+    """Turns states into observations, one or many at a time.
+
+    ``index``: the state, an int. ``coordinates``: row and column, int64 [2]. ``one_hot``: float32 [S]. ``image``: uint8
+    [rows, columns, 6], 255 where the agent is, where walls are, where episodes end, where entering pays more or less
+    than a step does, and where the agent is sent elsewhere. ``window``: the same channels but the agent's, uint8
+    [5, 5, 5], for the cells around the agent; what lies outside the map is wall.
+
+    Args:
+        kind: one of the five.
+        world, model: what is observed.
+
+    Attributes:
+        space: the observation space of one environment.
+
+    Raises:
+        InputError: for an unknown kind.
+    """
+
+    def __init__(self, kind: str, world: World, model: TabularModel) -> None:
+        if kind not in _KINDS:
+            raise InputError(f"observation: {one_of(kind, _KINDS)}")
+        self.kind = kind
+        self.n_rows, self.n_cols = world.shape
+        self.n_states = model.n_states
+        self._world = world
+        self.space = _KINDS[kind].space(self)
+
+    def __call__(self, state: int) -> Any:
+        """The observation of one state."""
+        return state if self.kind == "index" else self.many(np.array([state]))[0]
+
+    def many(self, states: NDArray[np.int64]) -> NDArray[Any]:
+        """The observations of states [N], stacked."""
+        return _KINDS[self.kind].encode(self, states)
+
+    @cached_property
+    def cells(self) -> NDArray[np.uint8]:
+        """The channels that do not change, [rows, columns, 5]."""
+        world = self._world
+        step = world.reward.step.mean
+        paid = {s: cell.enter or cell.exit for s, cell in world.legend.items()}
+        pays = [ord(s) for s, reward in paid.items() if reward is not None and reward.mean > step]
+        costs = [ord(s) for s, reward in paid.items() if reward is not None and reward.mean < step]
+        masks = (
+            world.mask("wall"),
+            world.mask("terminal") | world.mask("exit"),
+            np.isin(world.symbols, np.array(pays, dtype=np.uint32)),
+            np.isin(world.symbols, np.array(costs, dtype=np.uint32)),
+            world.mask("leave") | world.mask("enter_to"),
+        )
+        channels: NDArray[np.uint8] = np.stack(masks, axis=-1).astype(np.uint8) * np.uint8(255)
+        return channels.reshape(self.n_rows, self.n_cols, len(masks))
+
+    @cached_property
+    def bordered(self) -> NDArray[np.uint8]:
+        """The same with walls all around, as far as a window sees."""
+        border = ((SIGHT, SIGHT), (SIGHT, SIGHT), (0, 0))
+        bordered = np.pad(self.cells, border)
+        inside = np.pad(np.ones((self.n_rows, self.n_cols), np.bool_), SIGHT)
+        bordered[~inside, 0] = 255
+        return bordered
+
+
+def _index(o: Observations, states: NDArray[np.int64]) -> NDArray[Any]:
+    return states
+
+
+def _coordinates(o: Observations, states: NDArray[np.int64]) -> NDArray[Any]:
+    return np.stack(np.divmod(states, o.n_cols), axis=-1)
+
+
+def _one_hot(o: Observations, states: NDArray[np.int64]) -> NDArray[Any]:
+    hot = np.zeros((len(states), o.n_states), np.float32)
+    hot[np.arange(len(states)), states] = 1.0
+    return hot
+
+
+def _image(o: Observations, states: NDArray[np.int64]) -> NDArray[Any]:
+    images = np.empty((len(states), o.n_rows, o.n_cols, len(CHANNELS)), np.uint8)
+    images[..., 0] = 0
+    images[..., 1:] = o.cells
+    row, col = np.divmod(states, o.n_cols)
+    images[np.arange(len(states)), row, col, 0] = 255
+    return images
+
+
+def _window(o: Observations, states: NDArray[np.int64]) -> NDArray[Any]:
+    row, col = np.divmod(states, o.n_cols)
+    rows = row[:, None] + np.arange(2 * SIGHT + 1)
+    cols = col[:, None] + np.arange(2 * SIGHT + 1)
+    return o.bordered[rows[:, :, None], cols[:, None, :]]
+
+
+class _Kind(NamedTuple):
+    """The observation space of one environment, and the observations of many states."""
+
+    space: Callable[[Observations], Space[Any]]
+    encode: Callable[[Observations, NDArray[np.int64]], NDArray[Any]]
+
+
+_KINDS = {
+    "index": _Kind(lambda o: Discrete(o.n_states), _index),
+    "coordinates": _Kind(lambda o: MultiDiscrete([o.n_rows, o.n_cols]), _coordinates),
+    "one_hot": _Kind(lambda o: Box(0.0, 1.0, (o.n_states,), np.float32), _one_hot),
+    "image": _Kind(lambda o: Box(0, 255, (o.n_rows, o.n_cols, len(CHANNELS)), np.uint8), _image),
+    "window": _Kind(lambda o: Box(0, 255, (2 * SIGHT + 1, 2 * SIGHT + 1, len(CHANNELS) - 1), np.uint8), _window),
+}

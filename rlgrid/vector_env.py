@@ -1,0 +1,194 @@
+"""GridWorldVec: thousands of copies of a gridworld as one Gymnasium vector environment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+from numpy.typing import ArrayLike, NDArray
+
+from rlgrid.env import GridWorld
+from rlgrid.errors import InputError
+from rlgrid.kernels.vector import DISABLED, NEXT_STEP, SAME_STEP, Many, Stepped, refused, start_each, step_each
+from rlgrid.observations import Observations
+from rlgrid.world import World
+
+_MODES = {AutoresetMode.NEXT_STEP: NEXT_STEP, AutoresetMode.SAME_STEP: SAME_STEP, AutoresetMode.DISABLED: DISABLED}
+
+#: A thread has to have so many environments to be worth its start.
+_PER_THREAD = 8192
+
+_NO_LIMIT = 2**62
+
+
+class GridWorldVec(VectorEnv[Any, Any, Any]):
+    """``num_envs`` gridworlds, stepped together in compiled code.
+
+    Environment i gives the very episodes of a :class:`GridWorld` that is reset with the i-th seed; the number of
+    threads does not matter.
+
+    Args:
+        world: a :class:`World`, a catalog name, or a path to a .toml file.
+        num_envs: how many.
+        observation: see :class:`rlgrid.observations.Observations`.
+        autoreset_mode: what happens when an episode ends, a ``gymnasium.vector.AutoresetMode``.
+        max_episode_steps: the world's own limit by default.
+        threads: at most so many; all cores by default.
+
+    >>> envs = GridWorldVec("cliff", num_envs=3)
+    >>> states, _ = envs.reset(seed=0)
+    >>> envs.step(np.array([0, 0, 1]))[1]
+    array([  -1.,   -1., -100.])
+    """
+
+    def __init__(
+        self,
+        world: World | str | os.PathLike[str],
+        num_envs: int = 1,
+        *,
+        observation: str = "index",
+        autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
+        max_episode_steps: int | None = None,
+        threads: int | None = None,
+        render_mode: str | None = None,
+    ) -> None:
+        if num_envs < 1:
+            raise InputError(f"num_envs: found {num_envs}; allowed: at least 1")
+        if render_mode not in (None, "rgb_array"):
+            raise InputError(f"render_mode: found {render_mode!r}; allowed: rgb_array, or none")
+        one = GridWorld(world, observation=observation)
+        self.world, self.model, self.render_mode = one.world, one.model, render_mode
+        self._observations = Observations(observation, one.world, one.model)
+        self.num_envs = num_envs
+        self.single_observation_space = one.observation_space
+        self.single_action_space = one.action_space
+        self.observation_space = batch_space(one.observation_space, num_envs)
+        self.action_space = batch_space(one.action_space, num_envs)
+        mode = AutoresetMode(autoreset_mode)
+        self.metadata = {"autoreset_mode": mode, "render_modes": ["rgb_array"], "render_fps": 8}
+        self._mode = _MODES[mode]
+        self._limit = max_episode_steps or one.model.max_episode_steps or _NO_LIMIT
+        self._one = one
+        self._many = Many(
+            np.zeros(num_envs, np.int64),
+            np.zeros(num_envs, np.int64),
+            np.ones(num_envs, np.bool_),
+            np.zeros((num_envs, 2), np.uint64),
+        )
+        self._begun = False
+        workers = min(threads or os.cpu_count() or 1, num_envs // _PER_THREAD)
+        self._parts = np.linspace(0, num_envs, max(workers, 1) + 1).astype(int).tolist()
+        self._pool = ThreadPoolExecutor(workers - 1) if workers > 1 else None
+
+    def reset(
+        self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        """Begin episodes, in all environments or where ``options["reset_mask"]`` (bool [N]) says.
+
+        A seed stands for ``seed``, ``seed + 1``, ...; a list gives one for each environment. ``options["state"]`` is a
+        state or an array of states to begin in.
+        """
+        options = options or {}
+        chosen = np.ones(self.num_envs, np.bool_)
+        if "reset_mask" in options:
+            chosen = np.asarray(options["reset_mask"])
+            if chosen.shape != (self.num_envs,) or chosen.dtype != np.bool_ or not chosen.any():
+                raise InputError(f"reset_mask: allowed: a bool array [{self.num_envs}] with at least one True")
+        self._seed(seed, chosen)
+        start_each(self.model.tables, self._many, chosen)
+        if "state" in options:
+            self._place(options["state"], chosen)
+        return self._observations.many(self._many.state.copy()), {}
+
+    def _seed(self, seed: int | Sequence[int | None] | None, chosen: NDArray[np.bool_]) -> None:
+        seeds = [seed + i for i in range(self.num_envs)] if isinstance(seed, int) else seed
+        if seeds is None:
+            if self._begun:
+                return
+            seeds = [None] * self.num_envs
+        if len(seeds) != self.num_envs:
+            raise InputError(f"seed: found {len(seeds)} of them; allowed: one number, or {self.num_envs}")
+        for i in np.flatnonzero(chosen).tolist():
+            if seeds[i] is not None or not self._begun:
+                self._one._np_random = None  # fresh entropy where no seed is given
+                self._many.stream[i] = self._one.seeded_stream(seeds[i])
+        self._begun = True
+
+    def _place(self, state: ArrayLike, chosen: NDArray[np.bool_]) -> None:
+        states: NDArray[np.int64] = np.broadcast_to(np.asarray(state, dtype=np.int64), (self.num_envs,))
+        if ((states < 0) | (states >= self.model.n_states)).any() or self.model.terminal[states].any():
+            raise InputError(f"reset: found state {state!r}; allowed: open states from 0 to {self.model.n_states - 1}")
+        self._many.state[chosen] = states[chosen]
+
+    def step(
+        self, actions: ArrayLike
+    ) -> tuple[Any, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
+        """Act in every environment; all arrays are new ones.
+
+        With ``AutoresetMode.SAME_STEP``, ``info["final_obs"]`` holds the last observation of each episode that has
+        ended, and ``info["_final_obs"]`` says where.
+
+        Raises:
+            InputError: for an action that is not available, or an episode that waits for a reset.
+        """
+        n = self.num_envs
+        chosen = np.ascontiguousarray(actions, dtype=np.int64)
+        if chosen.shape != (n,):
+            raise InputError(f"actions: found shape {chosen.shape}; allowed: ({n},)")
+        wrong = refused(self.model.tables.first, self.model.n_actions, chosen, self._many, self._mode)
+        if wrong >= 0:
+            raise self._refusal(wrong, int(chosen[wrong]))
+        flags = np.empty((2, n), np.bool_)
+        out = Stepped(np.empty(n, np.int64), np.empty(n), flags[0], flags[1], np.empty(n, np.int64))
+        self._step_parts(chosen, out)
+        info: dict[str, Any] = {}
+        if self._mode == SAME_STEP:
+            ended = out.terminated | out.truncated
+            if ended.any():
+                final = np.full(n, None, dtype=object)
+                final[ended] = list(self._observations.many(out.final[ended]))
+                info = {"final_obs": final, "_final_obs": ended, "final_info": {}, "_final_info": ended.copy()}
+        return self._observations.many(out.state), out.reward, out.terminated, out.truncated, info
+
+    def _step_parts(self, actions: NDArray[np.int64], out: Stepped) -> None:
+        def part(begin: int, end: int) -> None:
+            tables, n_actions = self.model.tables, self.model.n_actions
+            step_each(tables, n_actions, actions, self._many, out, self._limit, self._mode, begin, end)
+
+        if self._pool is None:
+            return part(0, self.num_envs)
+        others = [self._pool.submit(part, a, b) for a, b in zip(self._parts[1:-1], self._parts[2:], strict=True)]
+        part(self._parts[0], self._parts[1])
+        for other in others:
+            other.result()
+        return None
+
+    def _refusal(self, i: int, action: int) -> InputError:
+        if self._many.over[i]:
+            how = "options={'reset_mask': ...}" if self._begun else "seed=..."
+            return InputError(f"environment {i}: its episode has ended; allowed: reset({how}) before step")
+        return InputError(f"environment {i}: found action {action}; allowed: 0 to {self.model.n_actions - 1}")
+
+    @property
+    def states(self) -> NDArray[np.int64]:
+        """The state of every environment, a copy [N]."""
+        return self._many.state.copy()
+
+    def render(self) -> tuple[Any, ...] | None:
+        """A frame of every environment, with ``render_mode="rgb_array"``."""
+        if self.render_mode is None:
+            return None
+        from rlgrid.view import Layers, Picture
+
+        picture = Picture(self.world)
+        return tuple(picture.rgb(Layers(agent=state)) for state in self._many.state.tolist())
+
+    def close_extras(self, **kwargs: Any) -> None:
+        """Stop the threads."""
+        if self._pool is not None:
+            self._pool.shutdown()
