@@ -11,8 +11,18 @@ import numpy as np
 
 from rlgrid.errors import InputError
 from rlgrid.graph import Floats, state_of_row
-from rlgrid.kernels.planning import Accuracy, Rows, count_steps, error_bound, measure, row_values, slack, sweep
-from rlgrid.model import TabularModel
+from rlgrid.kernels.planning import (
+    NO_WEIGHT,
+    Accuracy,
+    Rows,
+    count_steps,
+    error_bound,
+    measure,
+    row_values,
+    slack,
+    sweep,
+)
+from rlgrid.model import ROW_SUM_TOLERANCE, TabularModel
 
 #: No more sweeps than this for the expected steps, however small the model.
 MOST_SWEEPS = 1_000_000
@@ -26,10 +36,8 @@ NEARLY = 1e-7
 #: Outcomes to look at before the expected steps to an end are given up, whatever was spent on the values: seconds.
 PATIENCE = 2**31
 
-_NO_WEIGHT = np.zeros(0)
 
-
-def accuracy_of(model: TabularModel, rows: Rows, *, mixed: bool) -> Accuracy:
+def accuracy_of(model: TabularModel, rows: Rows, discount: float, *, mixed: bool) -> Accuracy:
     """How accurate a backup of these rows is; ``mixed`` where it weighs the rows of a state.
 
     An outcome's terms carry at most 6 roundings (of probability, reward or discount, two products, and a weight), a
@@ -39,6 +47,8 @@ def accuracy_of(model: TabularModel, rows: Rows, *, mixed: bool) -> Accuracy:
     going, paid, longest, widest = measure(rows)
     k = (6 + 2 * longest + (widest + 4 if mixed else 0)) * UNIT
     accuracy = Accuracy(going * (1 + 2 * k), paid * (1 + 2 * k), k / (1 - k))
+    if discount == 1 and going > 1 - 2 * ROW_SUM_TOLERANCE:  # such a row goes on for sure, whatever its sum says
+        accuracy = accuracy._replace(contraction=max(1.0, accuracy.contraction))
     if not accuracy.reward <= 1e150:
         raise InputError(f"{model.name}: a reward is as large as {paid:g}; allowed: up to 1e150")
     return accuracy
@@ -70,15 +80,15 @@ def enclosure(rows: Rows, accuracy: Accuracy, epsilon: float, v: Floats, sweeps:
     two inequalities alone, checked with the rounding error of the check added.
     """
     out = np.empty_like(v)
-    change, size = sweep(rows, _NO_WEIGHT, epsilon, v, out)
+    change, size = sweep(rows, NO_WEIGHT, epsilon, v, out)
     x, pace = _most_steps(rows, epsilon, v, NEARLY * max(1.0, size), 4 * sweeps + PATIENCE // len(rows.next_state))
     if not pace > 0:
         return np.inf
     step = 1.05 * (change + 4.0 * slack(accuracy, size + 1.0)) / pace
     upper, lower = v + step * x, v - step * x
-    _, size = sweep(rows, _NO_WEIGHT, epsilon, upper, out)
+    _, size = sweep(rows, NO_WEIGHT, epsilon, upper, out)
     above = (out + 2.0 * slack(accuracy, size) <= upper).all()
-    _, size = sweep(rows, _NO_WEIGHT, epsilon, lower, out)
+    _, size = sweep(rows, NO_WEIGHT, epsilon, lower, out)
     below = (out - 2.0 * slack(accuracy, size) >= lower).all()
     if not (above and below):
         return np.inf

@@ -17,7 +17,18 @@ from rlgrid.agent import resolve_discount
 from rlgrid.certificate import accuracy_of, certified, enclosure
 from rlgrid.errors import InputError, one_of
 from rlgrid.graph import Floats, Ints, rows_at, uniform_weights
-from rlgrid.kernels.planning import OUTWARD, Accuracy, Rows, choose_rows, iterate, row_values, settled, slack
+from rlgrid.kernels.planning import (
+    NO_WEIGHT,
+    OUTWARD,
+    Accuracy,
+    Rows,
+    choose_rows,
+    iterate,
+    row_values,
+    settled,
+    slack,
+    sweep,
+)
 from rlgrid.learner import TIE
 from rlgrid.model import TabularModel, as_model, check_policy
 from rlgrid.undiscounted import Collapsed, collapse, expand, resting_classes
@@ -35,8 +46,6 @@ MAX_SWEEPS = 10_000_000
 #: Outcomes looked at between two chances to interrupt.
 CHUNK = 2**24
 
-_NO_WEIGHT = np.zeros(0)
-
 
 @dataclass(frozen=True, eq=False)
 class Plan:
@@ -49,7 +58,7 @@ class Plan:
             the uniform policy where epsilon > 0. At discount 1, where waiting is free, it goes to where it pays to
             leave. With a horizon it is the policy of the first step.
         optimal_actions: bool [S, A], every action that the certified bound cannot rule out: those whose q is at
-            least max q - 2 discount bound, less rounding. All optimal actions are among them. Where the bound is
+            least max q - 2 bound, less rounding. All optimal actions are among them. Where the bound is
             infinite, ``tol`` takes its place and nothing is proven. At discount 1 an action that only waits counts.
         bound: proven bound on max |v - v*|, rounding included, both for the probabilities, rewards and discount as
             they are stored and for the numbers that these were rounded from. Infinite: none was found (discount 1).
@@ -131,14 +140,15 @@ def solve(
             sparse direct solve, from the uniform policy or, at discount 1, from one that ends; Alg. 4.2),
             ``truncated_policy_iteration`` (Alg. 4.3), or ``backward_induction`` (the optimum within a number of steps).
         discount: by default the model's own, else 0.99.
-        tol: the largest ``bound`` to accept below discount 1. At discount 1 iteration goes on until only rounding
-            moves the values, and ``bound`` is whatever can be proven.
+        tol: the largest ``bound`` to accept below discount 1, or where every action may end the episode. Otherwise
+            iteration goes on until only rounding moves the values, and ``bound`` is whatever can be proven.
         epsilon: above 0, find the best policy that takes each available action with probability epsilon / |A| or more.
         horizon: number of steps for backward induction; by default the model's ``max_episode_steps``.
         evaluation_sweeps: sweeps between two improvements of truncated policy iteration.
         max_sweeps: sweeps or improvements after which the attempt is given up.
         on_sweep: called with k = 1, 2, ... and a copy of v [S] after each sweep (value iteration, backward
-            induction) or each policy evaluation (policy iteration, truncated policy iteration).
+            induction) or each policy evaluation (policy iteration, truncated policy iteration). At discount 1,
+            cells between which one can move for free count as one.
 
     Raises:
         InputError: for arguments outside their range, a tolerance that float64 cannot certify, or an optimum that is
@@ -146,7 +156,7 @@ def solve(
 
     >>> import rlgrid
     >>> plan = solve(rlgrid.load_world("frozen_lake_4x4"), discount=1)
-    >>> round(plan.v[0] * 17, 9)
+    >>> round(float(plan.v[0]) * 17, 9)
     14.0
     """
     if method not in METHODS:
@@ -163,7 +173,7 @@ def solve(
     rows = rows_at(model, gamma)
     collapsed = collapse(model, rows, epsilon) if gamma == 1 and horizon is None else None
     solved = rows if collapsed is None else collapsed.rows
-    accuracy = accuracy_of(model, solved, mixed=epsilon > 0)
+    accuracy = accuracy_of(model, solved, gamma, mixed=epsilon > 0)
     problem = _Problem(
         model, solved, accuracy, collapsed, epsilon, tol, max_sweeps, on_sweep, evaluation_sweeps, horizon
     )
@@ -181,7 +191,7 @@ def evaluate_exact(source: Source, policy: ArrayLike, *, discount: float | None 
     >>> evaluate_exact(world, [[0.25] * 4] * world.n_states)[:3].round(1)
     array([3.3, 8.8, 4.4])
     """
-    _, rows, weight, resting = _given_policy(source, policy, discount)
+    _, _, rows, weight, resting = _given_policy(source, policy, discount)
     return _solve_linear(rows, weight, resting)
 
 
@@ -200,8 +210,8 @@ def evaluate_by_sweeps(
     rounding moves the values.
     """
     _check_limits(tol, max_sweeps=max_sweeps)
-    model, rows, weight, _ = _given_policy(source, policy, discount)
-    accuracy = accuracy_of(model, rows, mixed=True)
+    model, gamma, rows, weight, _ = _given_policy(source, policy, discount)
+    accuracy = accuracy_of(model, rows, gamma, mixed=True)
     most = np.add.reduceat(weight, rows.begin[:-1]).max()
     accuracy = accuracy._replace(contraction=accuracy.contraction * max(1.0, most))
     problem = _Problem(model, rows, accuracy, None, 0.0, tol, max_sweeps, on_sweep)
@@ -212,7 +222,7 @@ def evaluate_by_sweeps(
 
 
 def _value_iteration(problem: _Problem) -> _Solution:
-    return _sweep_until_settled(problem, _NO_WEIGHT)
+    return _sweep_until_settled(problem, NO_WEIGHT)
 
 
 def _policy_iteration(problem: _Problem) -> _Solution:
@@ -250,7 +260,7 @@ def _truncated_policy_iteration(problem: _Problem) -> _Solution:
         problem.report(k, v)
         change, size = choose_rows(rows, epsilon, v, choice)
         if settled(accuracy, change, size, problem.tol):
-            iterate(rows, _NO_WEIGHT, epsilon, v, work, accuracy, -1.0, 1)
+            iterate(rows, NO_WEIGHT, epsilon, v, work, accuracy, -1.0, 1)
             bound = certified(problem.model, accuracy, accuracy.contraction * change, size, problem.tol)
             return _Solution(v, bound, k)
         weight = problem.soft(choice)
@@ -260,20 +270,13 @@ def _truncated_policy_iteration(problem: _Problem) -> _Solution:
 def _backward_induction(problem: _Problem) -> _Solution:
     """v_k = T v_(k-1) from v_0 = 0; each backup adds its rounding error to what it passes on."""
     assert problem.horizon is not None
-    rows, epsilon, accuracy, horizon = problem.rows, problem.epsilon, problem.accuracy, problem.horizon
-    v, work = np.zeros(problem.n_states), np.empty(problem.n_states)
-    largest, chunk = 0.0, 1 if problem.on_sweep else max(1, CHUNK // len(rows.next_state))
-    before, done = v.copy(), 0
-    while done < horizon:
-        if done == horizon - 1:
-            before = v.copy()
-        limit = max(1, min(chunk, horizon - 1 - done))
-        n, _, size = iterate(rows, _NO_WEIGHT, epsilon, v, work, accuracy, -1.0, limit)
-        done, largest = done + n, max(largest, size)
-        problem.report(done, v)
-    beta = accuracy.contraction
-    passed_on = min(horizon * max(1.0, beta**horizon), 1.0 / (1.0 - beta) if beta < 1 else np.inf)
-    return _Solution(v, OUTWARD * slack(accuracy, largest) * passed_on, horizon, before)
+    v, before, error = np.zeros(problem.n_states), np.zeros(problem.n_states), 0.0
+    for k in range(1, problem.horizon + 1):
+        v, before = before, v
+        _, size = sweep(problem.rows, NO_WEIGHT, problem.epsilon, before, v)
+        error = OUTWARD * (problem.accuracy.contraction * error + slack(problem.accuracy, size))
+        problem.report(k, v)
+    return _Solution(v, error, problem.horizon, before)
 
 
 METHODS: dict[str, Callable[[_Problem], _Solution]] = {
@@ -306,7 +309,7 @@ def _checked_horizon(model: TabularModel, horizon: int | None) -> int:
 
 def _gave_up(max_sweeps: int) -> InputError:
     return InputError(
-        f"max_sweeps: {max_sweeps} did not do; allowed: more, a larger tol, a smaller discount or another method"
+        f"max_sweeps: not settled after {max_sweeps}; allowed: more, a larger tol, a smaller discount or another method"
     )
 
 
@@ -327,16 +330,16 @@ def _sweep_until_settled(problem: _Problem, weight: Floats) -> _Solution:
 
 def _given_policy(
     source: Source, policy: ArrayLike, discount: float | None
-) -> tuple[TabularModel, Rows, Floats, NDArray[np.bool_] | None]:
-    """Model and rows, the policy's weights, and the states in which it rests for ever at no reward (discount 1)."""
+) -> tuple[TabularModel, float, Rows, Floats, NDArray[np.bool_] | None]:
+    """Model, discount, rows, the policy's weights, and the states in which it rests for ever unpaid (discount 1)."""
     model = as_model(source)
     weight = check_policy(model, policy).ravel()
     gamma = resolve_discount(discount, model.discount)
     rows = rows_at(model, gamma)
     if gamma < 1:
-        return model, rows, weight, None
+        return model, gamma, rows, weight, None
     label = resting_classes(model, rows, weight > 0, whose="the value of the policy", weight=weight)
-    return model, rows, weight, label >= 0
+    return model, gamma, rows, weight, label >= 0
 
 
 def _solve_linear(rows: Rows, weight: Floats, resting: NDArray[np.bool_] | None = None) -> Floats:
@@ -378,6 +381,6 @@ def _plan(problem: _Problem, rows: Rows, discount: float, method: str, solution:
     if epsilon > 0:
         policy[:] = epsilon * model.available / model.available.sum(axis=1, keepdims=True)
     policy.ravel()[choice] += 1.0 - epsilon
-    error = discount * bound + slack(accuracy, size) if bound < np.inf else problem.tol
+    error = bound + slack(accuracy, size) if bound < np.inf else problem.tol
     optimal = q >= q.max(axis=1, keepdims=True) - 2.0 * OUTWARD * error
     return Plan(v, q, policy, optimal, bound, solution.iterations, discount, method, epsilon, problem.horizon)

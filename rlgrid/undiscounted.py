@@ -42,7 +42,7 @@ from rlgrid.graph import (
     state_of_row,
     towards,
 )
-from rlgrid.kernels.planning import Rows, sweep
+from rlgrid.kernels.planning import NO_WEIGHT, Rows, sweep
 from rlgrid.model import TabularModel
 
 #: A mean reward a step within this, relative to the largest reward, counts as 0.
@@ -50,8 +50,6 @@ ZERO_GAIN = 1e-9
 
 #: Outcomes to look at before a question that iteration answers is given up: some seconds.
 PATIENCE = 2**31
-
-_NO_WEIGHT = np.zeros(0)
 
 
 class Collapsed(NamedTuple):
@@ -120,7 +118,7 @@ def expand(collapsed: Collapsed, rows: Rows, choice: Ints) -> Ints:
 
 
 def resting_classes(
-    model: TabularModel, rows: Rows, used: Bools, *, whose: str, epsilon: float = 0.0, weight: Floats = _NO_WEIGHT
+    model: TabularModel, rows: Rows, used: Bools, *, whose: str, epsilon: float = 0.0, weight: Floats = NO_WEIGHT
 ) -> Labels:
     """Recurrent classes that never end and pay nothing, where the rows ``used`` all have positive probability.
 
@@ -165,10 +163,10 @@ def _refuse_endless_reward(model: TabularModel, rows: Rows, collapsed: Rows, ori
     if not (mean[usable] > 0).any():
         return
     label = end_components(collapsed, usable)
-    reward, owner = _reward_range(collapsed, usable, mean, _NO_WEIGHT), state_of_row(collapsed)
+    reward, owner = _reward_range(collapsed, usable, mean, NO_WEIGHT), state_of_row(collapsed)
     for component in np.unique(label[owner[usable & (mean > 0)]]):
         members = label == component
-        sign = _sign_of_gain(collapsed, members, usable, reward, 0.0, _NO_WEIGHT)
+        sign = _sign_of_gain(collapsed, members, usable, reward, 0.0, NO_WEIGHT)
         if sign != "negative":
             _refuse(model, rows, origin[usable & members[owner]], sign, "the optimal value")
 
@@ -206,7 +204,7 @@ def _sign_of_gain(
     shares = weight[origin] if len(weight) else weight
     v, out = np.zeros(int(members.sum())), np.zeros(int(members.sum()))
     zero = ZERO_GAIN * max(-low, high)
-    for _ in range(PATIENCE // (1000 + len(part.next_state))):
+    for _ in range(PATIENCE // (10_000 + len(part.next_state))):
         sweep(part, shares, epsilon, v, out)
         least, most = (out - v).min(), (out - v).max()
         if least > zero:

@@ -24,6 +24,10 @@ UNDERFLOW = 1e-300
 OUTWARD = 1.0 + 2.0**-45
 
 
+#: Where T is the operator of the optimum.
+NO_WEIGHT = np.zeros(0)
+
+
 class Rows(NamedTuple):
     """A model at a discount: S states, R rows, N outcomes in all rows, C distinct ones."""
 
@@ -130,21 +134,20 @@ def iterate(
 ) -> tuple[int, float, float]:
     """Sweep v in place up to ``limit`` times (at least once), or until it has settled; negative ``tol``: never.
 
-    Returns the sweeps made, how far the last one moved v, and the largest |v| that was backed up.
+    Returns the sweeps made, how far the last one moved v, and max |v| before it.
     """
     old, new = v, work
-    done, change, largest = 0, 0.0, 0.0
+    done, change, size = 0, 0.0, 0.0
     while done < limit:
         change, size = sweep(rows, weight, epsilon, old, new)
         old, new = new, old
         done += 1
-        largest = max(largest, size)
         if tol >= 0.0 and settled(accuracy, change, size, tol):
             break
     if done % 2 == 1:
         for s in range(len(v)):
             v[s] = work[s]
-    return done, change, largest
+    return done, change, size
 
 
 @compiled
