@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from rlgrid.evaluation import evaluate as evaluate
     from rlgrid.feeds import Rollout as Rollout
     from rlgrid.feeds import Sweep as Sweep
+    from rlgrid.generators import generate_world as generate_world
+    from rlgrid.linter import Finding as Finding
+    from rlgrid.linter import lint_world as lint_world
     from rlgrid.model import TabularModel as TabularModel
     from rlgrid.observers import ExactError as ExactError
     from rlgrid.observers import Observer as Observer
@@ -51,6 +54,8 @@ _PUBLIC = {
     "errors": ("InputError",),
     "evaluation": ("Score", "evaluate"),
     "feeds": ("Rollout", "Sweep"),
+    "generators": ("generate_world",),
+    "linter": ("Finding", "lint_world"),
     "model": ("TabularModel",),
     "observers": ("ExactError", "Observer", "ProgressBar"),
     "planner": ("Plan", "evaluate_exact", "solve"),
@@ -80,11 +85,11 @@ def __dir__() -> list[str]:
 
 
 def _register() -> None:
-    points = {"entry_point": "rlgrid.env:GridWorld", "vector_entry_point": "rlgrid.vector_env:GridWorldVec"}
-    gymnasium.register(id="rlgrid/GridWorld-v0", **points)
+    one, many = "rlgrid.env:GridWorld", "rlgrid.vector_env:GridWorldVec"
+    gymnasium.register("rlgrid/GridWorld-v0", entry_point=one, vector_entry_point=many)
     for name in library.names("envs"):
         camel = "".join(part[:1].upper() + part[1:] for part in name.split("_"))
-        gymnasium.register(id=f"rlgrid/{camel}-v0", kwargs={"world": name}, **points)
+        gymnasium.register(f"rlgrid/{camel}-v0", entry_point=one, vector_entry_point=many, kwargs={"world": name})
 
 
 _register()

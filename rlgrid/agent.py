@@ -11,11 +11,12 @@ from numpy.typing import ArrayLike, NDArray
 from rlgrid.batch import Batch
 from rlgrid.behaviors import Behavior, EpsilonGreedy, Stored
 from rlgrid.errors import InputError, one_of
-from rlgrid.feeds import Feed, Rollout, Sweep, spaces_of
+from rlgrid.feeds import Feed, Rollout, Sweep
 from rlgrid.learner import Entry, Episode, Improvement, Learner, NoImprovement, Nowhere, OneStep, Together
 from rlgrid.model import TabularModel, check_policy
 from rlgrid.randomness import Stream, new_stream
 from rlgrid.recipe import Recipe, read_recipe, step_size_keys, to_step_size
+from rlgrid.spaces import spaces_of
 from rlgrid.step_sizes import Constant, Harmonic, Polynomial
 from rlgrid.targets import Expected, Greedy, NextAction, Return, Target
 
@@ -70,6 +71,14 @@ class Actor:
             self.make_room()
             done = learn_batch(self.learner, batch, done)
         self.settle()
+
+    def forbid(self, state: int, mask: NDArray[np.int8] | None) -> None:
+        """Take actions whose mask [A] is 0 out of a state's choice, as environments ask for in ``info``.
+
+        An action that is not available is worth -inf, here as everywhere.
+        """
+        if mask is not None and self.learner.table.shape[1] == self.n_actions:
+            self.learner.table[state, np.asarray(mask) == 0] = -np.inf
 
     def settle(self) -> None:
         """End a batch."""
@@ -292,6 +301,8 @@ def load_agent(
     >>> agent.q.shape
     (48, 4)
     """
+    if seed is not None and seed < 0:
+        raise InputError(f"seed: found {seed}; allowed: at least 0, or none")
     given_policy = settings.get("policy")
     if given_policy is not None and not isinstance(given_policy, str):
         settings["policy"] = "uniform"

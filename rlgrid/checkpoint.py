@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import tempfile
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,17 +50,16 @@ def _state(run: Run) -> dict[str, NDArray[Any]]:
     return arrays
 
 
+def _counters(run: Run) -> dict[str, NDArray[Any]]:
+    return {f"run.{name}": np.array(getattr(run, name)) for name in ("steps", "episodes", "seconds")}
+
+
 def save_checkpoint(path: Path, run: Run) -> None:
     """Write the state of a run."""
     from io import BytesIO
 
     buffer = BytesIO()
-    counters = {
-        "run.steps": np.array(run.steps),
-        "run.episodes": np.array(run.episodes),
-        "run.seconds": np.array(run.seconds),
-    }
-    np.savez_compressed(buffer, allow_pickle=False, **_state(run), **counters)
+    np.savez_compressed(buffer, allow_pickle=False, **_state(run), **_counters(run))
     write_atomically(path, buffer.getvalue())
 
 
@@ -72,18 +70,18 @@ def load_checkpoint(path: Path, run: Run) -> None:
         InputError: where the file is missing, damaged, or of another world or recipe.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            saved = {name: file[name] for name in file.files}
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
+            saved = {name: archive[name] for name in archive.files}
     except FileNotFoundError:
         raise InputError(f"{path}: there is no checkpoint") from None
-    except (OSError, ValueError, zipfile.BadZipFile, KeyError) as error:
-        raise InputError(f"{path}: not a checkpoint, or damaged: {error}") from None
+    except Exception as error:  # a damaged archive makes NumPy and zipfile raise a dozen different kinds
+        raise InputError(f"{path}: not a checkpoint, or damaged: {' '.join(str(error).split())}") from None
     while isinstance(window := run.agent.learner.window, Episode) and "learner.window.state" in saved:
         if len(window.state) >= len(saved["learner.window.state"]):
             break
         run.agent.make_room()
     live = _state(run)
-    for name, array in live.items():
+    for name, array in (live | _counters(run)).items():
         if name not in saved or saved[name].shape != array.shape or saved[name].dtype != array.dtype:
             raise InputError(f"{path}: it does not fit this world and recipe ({name})")
     for name, array in live.items():

@@ -30,14 +30,26 @@ Gif = Annotated[str | None, typer.Option(metavar="FILE", help="Write a GIF inste
 
 
 @app.command()
-def worlds(name: Annotated[str | None, typer.Argument(help="Show one world.")] = None, json: Json = False) -> None:
-    """List the worlds, or show one."""
+def worlds(
+    name: Annotated[str | None, typer.Argument(help="Show one world.")] = None,
+    generate: Annotated[str | None, typer.Option(metavar="KIND", help="Print a random world instead.")] = None,
+    size: Annotated[str, typer.Option(metavar="ROWSxCOLS", help="Its size.")] = "10x10",
+    seed: Seed = 0,
+    set: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="One of its options.")] = None,
+    json: Json = False,
+) -> None:
+    """List the worlds, show one, or make one: maze, wilson_maze, obstacles or rooms."""
     from rlgrid import library
+    from rlgrid.generators import generate_world, parse_size
     from rlgrid.world import load_world
 
-    if name is not None:
-        world = load_world(name)
-        return _print_json(_world_facts(world)) if json else print(world.to_toml(), end="")
+    if name is not None and generate is not None:
+        raise InputError("worlds: found a name and --generate; allowed: one of them")
+    chosen = load_world(name) if name is not None else None
+    if generate is not None:
+        chosen = generate_world(generate, parse_size(size), seed, **_settings(set or []))
+    if chosen is not None:
+        return _print_json(_world_facts(chosen)) if json else print(chosen.to_toml(), end="")
     loaded = [load_world(found) for found in library.names("envs")]
     if json:
         return _print_json([_world_facts(world) for world in loaded])

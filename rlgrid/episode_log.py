@@ -14,8 +14,9 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -42,17 +43,17 @@ CREATE TABLE error (done INTEGER PRIMARY KEY, error REAL);
 #: Written to disk at least this often, and at the end of the run however it ends.
 _FLUSH_SECONDS = 1.0
 
-#: Steps kept of one trajectory.
+#: Most steps of a trajectory; longer ones are not kept.
 _LONGEST_TRAJECTORY = 100_000
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The content of ``run.json``."""
 
-    seed: int | None
-    discount: float
-    unit: str
-    amount: int
+    seed: Annotated[int, msgspec.Meta(ge=0)] | None
+    discount: Annotated[float, msgspec.Meta(ge=0, le=1)]
+    unit: Annotated[str, msgspec.Meta(pattern="^(steps|episodes|sweeps)$")]
+    amount: Annotated[int, msgspec.Meta(ge=1)]
     versions: dict[str, str]
 
 
@@ -92,6 +93,7 @@ class EpisodeLog(Observer):
         env = run.env.unwrapped if hasattr(run.env, "unwrapped") else run.env
         if not isinstance(env, GridWorld):
             raise InputError(f"log: found an environment {env}; allowed: a GridWorld, whose world can be written down")
+        run.feed.state()  # refuses what could not be resumed, before anything is written
         resumed = run.steps > 0
         if not resumed:
             self._create(run, env)
@@ -124,7 +126,8 @@ class EpisodeLog(Observer):
         first = run.episodes - len(chunk.finished.total) + 1
         if len(chunk.finished.total):
             self._finished.append(chunk.finished)
-        self._keep_trajectories(first, chunk)
+        if run.budget.unit != "sweeps":
+            self._keep_trajectories(first, chunk)
         if time.monotonic() - self._flushed > _FLUSH_SECONDS:
             self._flush(run)
 
@@ -146,13 +149,15 @@ class EpisodeLog(Observer):
         for end in (np.flatnonzero(batch.terminated | batch.truncated) + 1).tolist():
             if self._wanted(episode):
                 self._open.append((batch.state[begin:end], batch.action[begin:end], batch.reward[begin:end]))
-                self._close(episode, int(batch.next_state[end - 1]), bool(batch.terminated[end - 1]))
+                if self._kept() <= _LONGEST_TRAJECTORY:
+                    self._close(episode, int(batch.next_state[end - 1]), bool(batch.terminated[end - 1]))
             self._open = []
             episode, begin = episode + 1, end
-        kept = sum(len(piece[0]) for piece in self._open)
-        if self._wanted(episode) and begin < batch.size and kept < _LONGEST_TRAJECTORY:
-            piece = slice(begin, begin + _LONGEST_TRAJECTORY - kept)
-            self._open.append((batch.state[piece].copy(), batch.action[piece].copy(), batch.reward[piece].copy()))
+        if self._wanted(episode) and begin < batch.size and self._kept() <= _LONGEST_TRAJECTORY:
+            self._open.append((batch.state[begin:].copy(), batch.action[begin:].copy(), batch.reward[begin:].copy()))
+
+    def _kept(self) -> int:
+        return sum(len(state) for state, _, _ in self._open)
 
     def _close(self, episode: int, last_state: int, terminated: bool) -> None:
         state, action, reward = (np.concatenate(column) for column in zip(*self._open, strict=True))
@@ -228,9 +233,14 @@ class SavedRun:
         except sqlite3.Error as error:
             raise InputError(f"{path}: not an episode log, or damaged: {error}") from None
 
+    def _numbers(self, blobs: Iterable[Any], kind: str) -> NDArray[Any]:
+        try:
+            return np.frombuffer(b"".join(blobs), dtype=kind)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"{self.folder / 'episodes.sqlite'}: not an episode log, or damaged: {error}") from None
+
     def _column(self, name: str, kind: str) -> NDArray[Any]:
-        blobs = [row[0] for row in self._query(f"SELECT {name} FROM block ORDER BY first")]
-        return np.frombuffer(b"".join(blobs), dtype=kind)
+        return self._numbers((row[0] for row in self._query(f"SELECT {name} FROM block ORDER BY first")), kind)
 
     @property
     def returns(self) -> NDArray[np.float64]:
@@ -271,8 +281,8 @@ class SavedRun:
         state, action, reward, terminated = rows[0]
         return Trajectory(
             episode,
-            np.frombuffer(state, "<i4").astype(np.int64),
-            np.frombuffer(action, "u1").astype(np.int64),
-            np.frombuffer(reward, "<f8"),
+            self._numbers([state], "<i4").astype(np.int64),
+            self._numbers([action], "u1").astype(np.int64),
+            self._numbers([reward], "<f8"),
             bool(terminated),
         )

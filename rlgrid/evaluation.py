@@ -9,8 +9,9 @@ from numpy.typing import ArrayLike
 
 from rlgrid.agent import policy_actor
 from rlgrid.errors import InputError
-from rlgrid.feeds import Rollout, model_of, spaces_of
+from rlgrid.feeds import Rollout
 from rlgrid.model import TabularModel, check_policy
+from rlgrid.spaces import model_of, spaces_of
 
 if TYPE_CHECKING:
     import gymnasium

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 import gymnasium
 import numpy as np
-from gymnasium.spaces import Discrete
 from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
 from numpy.typing import ArrayLike, NDArray
 
@@ -14,7 +13,9 @@ from rlgrid.batch import Batch, empty_batch, joined
 from rlgrid.env import GridWorld
 from rlgrid.errors import InputError
 from rlgrid.model import TabularModel, as_model
+from rlgrid.randomness import Stream, new_stream
 from rlgrid.sampling import ChosenStarts, EveryPair, ExploringStarts, Starts, WorldStarts
+from rlgrid.spaces import Indexed, model_of
 
 if TYPE_CHECKING:
     from rlgrid.agent import Actor
@@ -26,42 +27,6 @@ _RING = 1024
 
 #: Most episodes in a chunk.
 _EPISODES = 16_384
-
-
-class Spaces(NamedTuple):
-    """What an agent has to know of its environment before it can be built."""
-
-    n_states: int
-    n_actions: int
-    actions: tuple[str, ...]
-    available: NDArray[np.bool_]  # [S, A]
-    discount: float | None
-    model: TabularModel | None
-
-
-def spaces_of(env: gymnasium.Env[Any, Any] | TabularModel) -> Spaces:
-    """States, actions and, where there is one, the model of an environment.
-
-    Raises:
-        InputError: where states or actions are not discrete.
-    """
-    model = model_of(env)
-    if model is not None:
-        shape = model.n_states, model.n_actions
-        return Spaces(*shape, model.actions, model.available, model.discount, model)
-    assert isinstance(env, gymnasium.Env)
-    states, actions = env.observation_space, env.action_space
-    if not isinstance(states, Discrete) or not isinstance(actions, Discrete) or states.start or actions.start:
-        raise InputError(f"{env}: found observations {states} and actions {actions}; allowed: Discrete(n) for both")
-    shape = int(states.n), int(actions.n)
-    return Spaces(*shape, tuple(str(a) for a in range(shape[1])), np.ones(shape, np.bool_), None, None)
-
-
-def model_of(env: gymnasium.Env[Any, Any] | TabularModel) -> TabularModel | None:
-    """The model of an environment, where it has one."""
-    if isinstance(env, TabularModel):
-        return env
-    return TabularModel.from_env(env) if hasattr(env.unwrapped, "P") else None
 
 
 class Finished(NamedTuple):
@@ -133,11 +98,13 @@ class Sweep:
 
 
 class Rollout:
-    """Steps through an environment, in a compiled loop where that is possible and in Python elsewhere.
+    """Steps through an environment, in a compiled loop where its model is known and in Python elsewhere.
+
+    Compiled: :class:`rlgrid.GridWorld`, and environments with a toy-text ``P``; wrappers that ``gymnasium.make`` puts
+    around them do not matter, any other wrapper makes the rollout step through the environment itself.
 
     Args:
-        env: a :class:`rlgrid.GridWorld` (the compiled loop; the wrappers that ``gymnasium.make`` puts around it do not
-            matter) or any environment with discrete spaces (Python).
+        env: an environment with discrete spaces.
         starts: ``"world"``, ``"exploring"`` (every state and action, uniformly), ``"every_pair"`` (each in turn; then a
             chunk is one batch of ``episodes_per_pair`` episodes from each), or an array of states to draw from.
         episode_length: cuts episodes off after so many steps.
@@ -159,14 +126,13 @@ class Rollout:
                 "rollout: found a model; allowed: an environment to step through, such as GridWorld(world)"
             )
         self.env = env
-        self.base, self.limit = _compiled_base(env)
-        self.limit = min(self.limit, episode_length or _NO_LIMIT)
-        self.starts, self.batch_episodes = _starts(self.base, starts, episodes_per_pair)
+        self.model, limit = _known_model(env)
+        self.limit = min(limit, episode_length or _NO_LIMIT)
+        self.starts, self.batch_episodes = _starts(self.model, starts, episodes_per_pair)
         self.episode_length = episode_length
         self.place = np.array([-1, 0, 0], dtype=np.int64)
         self.gauge = np.zeros(2)
-        if self.base is not None:
-            self.stream = self.base.seeded_stream(seed)
+        self.stream = _stream(env, seed)
         self._seed = seed
 
     def advance(self, agent: Actor, max_steps: int, max_episodes: int, *, record: bool) -> Chunk:
@@ -177,7 +143,7 @@ class Rollout:
         max_episodes = min(max_episodes, max(_EPISODES, self.batch_episodes))
         batch = empty_batch(max_steps if record else min(max_steps, _RING))
         finished = _room(min(max_episodes, max_steps))
-        run = self._run if self.base is None else self._run_compiled
+        run = self._run if self.model is None else self._run_compiled
         steps, episodes = run(agent, batch, finished, max_steps, max_episodes)
         if self.batch_episodes:
             agent.settle()
@@ -200,8 +166,8 @@ class Rollout:
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Place, random stream and, with ``"every_pair"``, whose turn it is."""
-        if self.base is None:
-            raise InputError(f"{self.env}: its own state cannot be kept; allowed: gridworlds")
+        if self.model is None:
+            raise InputError(f"{self.env}: its own state cannot be kept; allowed: environments whose model is known")
         turn = {"turn": self.starts.turn} if isinstance(self.starts, EveryPair) else {}
         return {"place": self.place, "gauge": self.gauge, "stream": self.stream} | turn
 
@@ -210,8 +176,8 @@ class Rollout:
     ) -> tuple[int, int]:
         from rlgrid.kernels.interaction import interact  # Numba loads when it is used
 
-        assert self.base is not None
-        tables = self.base.model.tables
+        assert self.model is not None
+        tables = self.model.tables
         done: tuple[int, int] = interact(
             agent.learner, agent.behavior, self.starts, tables, self.stream, agent.streams[0],
             batch, self.place, self.gauge, finished, max_steps, max_episodes, self.limit,
@@ -227,20 +193,24 @@ class Rollout:
         from rlgrid.kernels.interaction import choose, observe
         from rlgrid.learner import full
 
+        index, first_action = Indexed(self.env.observation_space).index, int(self.env.action_space.start)  # type: ignore[attr-defined]
         state, action, elapsed = self.place.tolist()
         probability, total = self.gauge.tolist()
         steps = episodes = i = 0
         while steps < max_steps and episodes < max_episodes:
             if state < 0:
-                state, elapsed, total = int(self.env.reset(seed=self._seed)[0]), 0, 0.0
-                self._seed = None
+                seen, info = self.env.reset(seed=self._seed)
+                self._seed, state, elapsed, total = None, index(seen), 0, 0.0
+                agent.forbid(state, info.get("action_mask"))
                 action, probability = choose(agent.behavior, agent.learner.table, state, agent.streams[0])
-            next_state, reward, terminated, truncated, _ = self.env.step(action)
+            seen, reward, terminated, truncated, info = self.env.step(first_action + action)
+            next_state = index(seen)
+            agent.forbid(next_state, info.get("action_mask"))
             elapsed += 1
             truncated = (truncated or elapsed >= self.limit) and not terminated
             batch.state[i], batch.action[i], batch.reward[i], batch.next_state[i] = state, action, reward, next_state
             batch.terminated[i], batch.truncated[i], batch.behavior_probability[i] = terminated, truncated, probability
-            state = int(next_state)
+            state = next_state
             action, probability = observe(agent.learner, agent.behavior, agent.streams[0], batch, i)
             if full(agent.learner.window):
                 agent.make_room()
@@ -257,8 +227,8 @@ class Rollout:
         return steps, episodes
 
 
-def _compiled_base(env: gymnasium.Env[Any, Any]) -> tuple[GridWorld | None, int]:
-    """The gridworld behind wrappers that change nothing but a time limit, and that limit."""
+def _known_model(env: gymnasium.Env[Any, Any]) -> tuple[TabularModel | None, int]:
+    """The model behind wrappers that change nothing but a time limit, and that limit."""
     limit = _NO_LIMIT
     while isinstance(env, gymnasium.Wrapper):
         if isinstance(env, TimeLimit):
@@ -266,18 +236,23 @@ def _compiled_base(env: gymnasium.Env[Any, Any]) -> tuple[GridWorld | None, int]
         elif not isinstance(env, PassiveEnvChecker | OrderEnforcing):
             return None, _NO_LIMIT
         env = env.env
-    if not isinstance(env, GridWorld):
-        return None, _NO_LIMIT
-    return env, min(limit, env.model.max_episode_steps or _NO_LIMIT)
+    if isinstance(env, GridWorld):
+        limit = min(limit, env.model.max_episode_steps or _NO_LIMIT)
+    return model_of(env), limit
 
 
-def _starts(base: GridWorld | None, starts: Any, episodes_per_pair: int) -> tuple[Starts, int]:
+def _stream(env: gymnasium.Env[Any, Any], seed: int | None) -> Stream:
+    """The stream of the compiled loop: that of a gridworld reset with the seed, so that both see the same episodes."""
+    base = env.unwrapped
+    return base.seeded_stream(seed) if isinstance(base, GridWorld) else new_stream(np.random.SeedSequence(seed))
+
+
+def _starts(model: TabularModel | None, starts: Any, episodes_per_pair: int) -> tuple[Starts, int]:
     """The rule of starts, and the episodes in a batch (0: the feed makes no batches)."""
     if isinstance(starts, str) and starts == "world":
         return WorldStarts(), 0
-    if base is None:
+    if model is None:
         raise InputError("starts: episodes of this environment start where it says; allowed: world")
-    model = base.model
     if not isinstance(starts, str):
         states = np.ascontiguousarray(starts, dtype=np.int64)
         if states.ndim != 1 or not len(states) or states.min() < 0 or states.max() >= model.n_states:

@@ -4,41 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rlgrid.errors import InputError
 from rlgrid.rules import Outcome, compile_world
+from rlgrid.tables import ROW_SUM_TOLERANCE as ROW_SUM_TOLERANCE
+from rlgrid.tables import Bools, Floats, blocks, check_tables, row_sums
+from rlgrid.tables import Tables as Tables
 from rlgrid.world import World
 
 if TYPE_CHECKING:
     import gymnasium
     from scipy.sparse import csr_array
-
-Floats: TypeAlias = NDArray[np.float64]
-Bools: TypeAlias = NDArray[np.bool_]
-
-#: How far a row of floating-point probabilities may be from 1.
-ROW_SUM_TOLERANCE = 1e-9
-
-
-class Tables(NamedTuple):
-    """The arrays of a model that compiled code reads. C distinct outcomes, N outcomes in all rows together."""
-
-    first: NDArray[np.int64]  # [S A + 1] where row ``state * n_actions + action`` begins
-    next_state: NDArray[np.int32]  # [N]
-    code: NDArray[np.integer[Any]]  # [N] uint16 (uint32 above 65,535 distinct outcomes) into the next four
-    probability: Floats  # [C]
-    reward: Floats  # [C] mean
-    terminated: Bools  # [C]
-    noise: NDArray[np.int64]  # [C] row of ``noise_values`` to draw the reward from; -1: it is constant
-    noise_values: Floats  # [D, K] values of a discrete reward
-    noise_cumulative: Floats  # [D, K] cumulative probabilities, the last 1
-    noise_std: Floats  # [D] standard deviation of the normal part
-    start_state: NDArray[np.int64]  # [n] states in which an episode may start
-    start_cumulative: Floats  # [n] cumulative probabilities, the last 1
 
 
 class TabularModel:
@@ -78,7 +58,7 @@ class TabularModel:
         self.actions = tuple(actions or (str(a) for a in range(n_actions)))
         self.max_episode_steps = max_episode_steps
         self.outcomes = outcomes
-        _check_model(self)
+        check_tables(tables, n_states, n_actions, name)
 
     @classmethod
     def from_world(cls, world: World) -> TabularModel:
@@ -207,7 +187,7 @@ class TabularModel:
         model_rows = (s * n_actions + a, t, P[s, a, t], reward, ends[t])
         return _assemble(*model_rows, n_states, n_actions, start=begin, name=name, discount=discount, terminal=ends)
 
-    @cached_property
+    @property
     def row_length(self) -> NDArray[np.int64]:
         """Number of outcomes of each row, [S A]."""
         return np.diff(self.tables.first)
@@ -221,9 +201,7 @@ class TabularModel:
     def expected_reward(self) -> Floats:
         """Mean reward r(s, a), [S, A]; 0 for an action that is not available."""
         t = self.tables
-        weighted: Floats = (t.probability * t.reward)[t.code]
-        sums: Floats = np.bincount(self.row_of_outcome, weighted, self.n_states * self.n_actions).astype(np.float64)
-        return sums.reshape(self.available.shape)
+        return row_sums(t, t.probability * t.reward).reshape(self.n_states, self.n_actions)
 
     @property
     def row_of_outcome(self) -> NDArray[np.int64]:
@@ -234,9 +212,11 @@ class TabularModel:
     def terminal(self) -> Bools:
         """States that absorb: every outcome stays, ends the episode and pays 0; bool [S]."""
         t = self.tables
-        state = self.row_of_outcome // self.n_actions
-        rests = t.terminated[t.code] & (t.next_state == state) & (t.reward == 0)[t.code] & (t.noise < 0)[t.code]
-        terminal: Bools = np.bincount(state[~rests], minlength=self.n_states) == 0
+        rests = t.terminated & (t.reward == 0) & (t.noise < 0)
+        terminal = np.ones(self.n_states, dtype=np.bool_)
+        for rows, outcomes, row in blocks(t):
+            state = (rows.start + row) // self.n_actions
+            terminal[state[~rests[t.code[outcomes]] | (t.next_state[outcomes] != state)]] = False
         return terminal
 
     @cached_property
@@ -397,23 +377,3 @@ def _assemble(
     return TabularModel(
         tables, n_states, n_actions, name=name, discount=discount, shape=shape, max_episode_steps=max_episode_steps
     )
-
-
-def _check_model(model: TabularModel) -> None:
-    t = model.tables
-    size = model.n_states * model.n_actions
-    if not np.isfinite(t.reward).all():
-        raise InputError(f"{model.name}: a reward is not finite; allowed: finite rewards")
-    if len(t.next_state) and not (t.next_state.min() >= 0 and t.next_state.max() < model.n_states):
-        raise InputError(f"{model.name}: a next state is outside 0 to {model.n_states - 1}")
-    if not (t.probability > 0).all():
-        raise InputError(f"{model.name}: a probability is negative or not a number; allowed: between 0 and 1")
-    sums = np.bincount(model.row_of_outcome, t.probability[t.code], size)
-    wrong = (np.abs(sums - 1.0) > ROW_SUM_TOLERANCE) & (model.row_length > 0)
-    if wrong.any():
-        s, a = divmod(int(np.argmax(wrong)), model.n_actions)
-        total = sums[s * model.n_actions + a]
-        raise InputError(f"{model.name}: the outcomes of state {s}, action {a} add up to {total:.12g}; allowed: 1")
-    if not model.available.any(axis=1).all():
-        s = int(np.argmin(model.available.any(axis=1)))
-        raise InputError(f"{model.name}: state {s} has no available action; allowed: at least one")

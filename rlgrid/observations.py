@@ -44,8 +44,9 @@ class Observations:
         if kind not in _KINDS:
             raise InputError(f"observation: {one_of(kind, _KINDS)}")
         self.kind = kind
-        self.n_rows, self.n_cols = world.shape
-        self.n_states = model.n_states
+        self.n_rows: int = world.shape[0]
+        self.n_cols: int = world.shape[1]
+        self.n_states: int = model.n_states
         self._world = world
         self.space = _KINDS[kind].space(self)
 
@@ -122,10 +123,12 @@ class _Kind(NamedTuple):
     encode: Callable[[Observations, NDArray[np.int64]], NDArray[Any]]
 
 
+_U8: Any = np.uint8
+
 _KINDS = {
     "index": _Kind(lambda o: Discrete(o.n_states), _index),
     "coordinates": _Kind(lambda o: MultiDiscrete([o.n_rows, o.n_cols]), _coordinates),
     "one_hot": _Kind(lambda o: Box(0.0, 1.0, (o.n_states,), np.float32), _one_hot),
-    "image": _Kind(lambda o: Box(0, 255, (o.n_rows, o.n_cols, len(CHANNELS)), np.uint8), _image),
-    "window": _Kind(lambda o: Box(0, 255, (2 * SIGHT + 1, 2 * SIGHT + 1, len(CHANNELS) - 1), np.uint8), _window),
+    "image": _Kind(lambda o: Box(0, 255, (o.n_rows, o.n_cols, len(CHANNELS)), _U8), _image),
+    "window": _Kind(lambda o: Box(0, 255, (2 * SIGHT + 1, 2 * SIGHT + 1, len(CHANNELS) - 1), _U8), _window),
 }

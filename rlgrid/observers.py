@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlgrid.errors import InputError
-from rlgrid.feeds import Chunk, model_of
+from rlgrid.feeds import Chunk
+from rlgrid.spaces import model_of
 
 if TYPE_CHECKING:
     from rlgrid.training import Run

@@ -118,7 +118,7 @@ def _check_choices(recipe: Recipe) -> None:
         )
     if recipe.improves and recipe.feed == "rollout" and recipe.starts != "every_pair":
         raise ValueError(
-            'improve_every, improve_within: this rollout makes no batches; allowed with a sweep or starts = "every_pair"'
+            'improve_every, improve_within: this rollout has no batches; allowed with a sweep or starts = "every_pair"'
         )
     if recipe.starts == "every_pair" and (recipe.episode_length is None or recipe.credit != "together"):
         raise ValueError('starts: "every_pair" needs an episode_length and credit = "together"')

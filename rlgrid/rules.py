@@ -1,7 +1,8 @@
 """From a world's rules to its outcome table: what every action in every cell leads to.
 
-One pass over whole arrays for each action and each way in which its move can turn out (slip x wind), so that a
-map of a million cells takes about a second. Probabilities and rewards stay fractions; they become floats in the model.
+Some ten thousand cells at a time, one pass over arrays for each action and each way in which its move can turn out
+(slip x wind), so that a map of a million cells takes about half a second and little room besides the result.
+Probabilities and rewards stay fractions; they become floats in the model.
 """
 
 from __future__ import annotations
@@ -16,6 +17,10 @@ from rlgrid.schema import Reward
 from rlgrid.world import HEADINGS, MOVES, World
 
 Ints = NDArray[np.int32]
+Bools = NDArray[np.bool_]
+
+#: Cells times actions times ways to compile at a time, so that the arrays of a block stay small.
+BLOCK = 2**20
 
 
 class Outcome(NamedTuple):
@@ -77,6 +82,25 @@ def _slips(world: World, action: str) -> list[tuple[tuple[int, int], Fraction]]:
     return [(MOVES[action], 1 - slip.random), *((MOVES[name], share) for name in others)]
 
 
+class _Block(NamedTuple):
+    """Cells compiled at a time, and where each move led from them: next state and event of (move, gust), [n]."""
+
+    own: Ints  # [n] the cells, in order
+    row: Ints  # [n]
+    col: Ints  # [n]
+    kind: Ints  # [n]
+    special: list[tuple[NDArray[np.int64], Ints, int]]  # where in the block; where every action leads; the event
+    landed: dict[tuple[tuple[int, int], int], tuple[Ints, Ints]]
+
+
+class _Rows(NamedTuple):
+    """The rows of a block: how many outcomes each has, and next state and code of all of these."""
+
+    counts: NDArray[np.integer]  # [n A]
+    next_state: Ints
+    code: NDArray[np.uint32]
+
+
 class _Compiler:
     """Arrays and tables shared by the passes over one world."""
 
@@ -86,16 +110,19 @@ class _Compiler:
         self.n_states = world.n_states
         self.symbols = list(world.legend)
         self.cells = list(world.legend.values())
+        n = len(self.cells)
         codes = np.array([ord(s) for s in self.symbols], dtype=np.uint32)
-        order = np.argsort(codes)
-        self.kind = order.astype(np.int32)[np.searchsorted(codes[order], world.symbols)]
+        number = np.zeros(int(codes.max()) + 1, dtype=np.min_scalar_type(n))
+        number[codes] = np.arange(n)
+        self.kind = number[world.symbols]
         self.wall = np.array([cell.wall for cell in self.cells])
         self.targets = {s: world.where(s).astype(np.int32) for s in {c.enter_to for c in self.cells if c.enter_to}}
         self.targets |= {s: world.where(s).astype(np.int32) for s in {c.leave.to for c in self.cells if c.leave}}
+        self.ways = [ways(world, action) for action in world.actions]
+        self.pushes = {way.gust: self._push(way.gust) for action_ways in self.ways for way in action_ways}
         prices = [world.reward.action.get(action) for action in world.actions]
         self.prices = list(dict.fromkeys(prices))
         self.price_of = [self.prices.index(price) for price in prices]
-        n = len(self.cells)
         # An event says what is paid: landing on a kind; blocker x own kind; leaving; exiting; rest.
         self.blocked_at, self.leave_at = n, n + (n + 1) * n
         self.exit_at, self.rest = self.leave_at + n, self.leave_at + 2 * n
@@ -103,6 +130,7 @@ class _Compiler:
         self.payments: dict[tuple[Reward, bool], int] = {}
         self.payment_of = np.full(self.n_events * len(self.prices), -1, dtype=np.int32)
         self.levels: dict[Fraction, int] = {}
+        self.codes: dict[tuple[int, int], int] = {}
 
     # -- what an event pays ------------------------------------------------------------------------------------------
 
@@ -144,13 +172,16 @@ class _Compiler:
     def _payments(self, events: Ints, price_class: int) -> Ints:
         """Replace events by what they pay, so that outcomes that pay alike can be merged."""
         offset = price_class * self.n_events
-        for event in np.flatnonzero(np.bincount(events, minlength=self.n_events)):
-            if self.payment_of[offset + event] < 0:
-                reward, terminated = self._event(int(event))
-                price = self.prices[price_class]
-                reward = reward + price if price is not None and event != self.rest else reward
-                payment = self.payments.setdefault((reward, terminated), len(self.payments))
-                self.payment_of[offset + event] = payment
+        payments: Ints = self.payment_of[offset + events]
+        new = payments < 0
+        if not new.any():
+            return payments
+        for event in np.unique(events[new]).tolist():
+            reward, terminated = self._event(event)
+            price = self.prices[price_class]
+            reward = reward + price if price is not None and event != self.rest else reward
+            payment = self.payments.setdefault((reward, terminated), len(self.payments))
+            self.payment_of[offset + event] = payment
         return self.payment_of[offset + events]
 
     def _level(self, probability: Fraction) -> int:
@@ -170,29 +201,34 @@ class _Compiler:
             "left", self.n_rows
         )
 
-    def _land(self, way: _Way) -> tuple[Ints, Ints]:
-        """Next state and event of one way for every cell as if all were ordinary floor; both [S]."""
-        n_rows, n_cols, n_kinds = self.n_rows, self.n_cols, len(self.cells)
-        push_row, push_col = self._push(way.gust)
-        row = (np.arange(n_rows, dtype=np.int32) + way.move[0])[:, None] + push_row[None, :]
-        col = (np.arange(n_cols, dtype=np.int32) + way.move[1])[None, :] + push_col[:, None]
-        blocked = (row < 0) | (row >= n_rows) | (col < 0) | (col >= n_cols)
-        own = np.arange(self.n_states, dtype=np.int32)
-        landing = (np.clip(row, 0, n_rows - 1) * n_cols + np.clip(col, 0, n_cols - 1)).ravel()
-        blocked = blocked.ravel()
+    def _land(self, block: _Block, way: _Way) -> tuple[Ints, Ints]:
+        """Next state and event of one way for every cell of a block, each [n]."""
+        if (way.move, way.gust) in block.landed:
+            return block.landed[way.move, way.gust]
+        row, col = block.row + np.int32(way.move[0]), block.col + np.int32(way.move[1])
+        if self.world.wind is not None:
+            push_row, push_col = self.pushes[way.gust]
+            row, col = row + push_row[block.col], col + push_col[block.row]
+        blocked = (row < 0) | (row >= self.n_rows) | (col < 0) | (col >= self.n_cols)
+        np.clip(row, 0, self.n_rows - 1, out=row)
+        np.clip(col, 0, self.n_cols - 1, out=col)
+        landing: Ints = row * np.int32(self.n_cols) + col
         if self.world.edge == "clip":
-            blocked &= landing == own
-        else:
-            landing = np.where(blocked, own, landing)
-        kind = self.kind[landing]
-        walled = self.wall[kind] & ~blocked
-        blocker = np.where(blocked, n_kinds, kind)
-        blocked |= walled
-        event = np.where(blocked, self.blocked_at + blocker * n_kinds + self.kind, kind).astype(np.int32)
-        return np.where(blocked, own, landing).astype(np.int32), event
+            blocked &= landing == block.own
+        n_kinds = np.int32(len(self.cells))
+        event = self.kind[landing].astype(np.int32)
+        walled = np.flatnonzero(self.wall[event] | blocked)
+        blocker = np.where(blocked[walled], n_kinds, event[walled])
+        event[walled] = self.blocked_at + blocker * n_kinds + block.kind[walled]
+        landing[walled] = block.own[walled]
+        self._teleport(landing, event)
+        for where, there, special_event in block.special:
+            landing[where], event[where] = there, special_event
+        block.landed[way.move, way.gust] = landing, event
+        return landing, event
 
     def _teleport(self, landing: Ints, event: Ints) -> None:
-        """Send on who entered an ``enter_to`` cell; many targets are one number >= S until outcomes are merged."""
+        """Send on who entered an ``enter_to`` cell; many targets are one number >= S until rows are put together."""
         for kind, cell in enumerate(self.cells):
             if cell.enter_to:
                 landing[event == kind] = self._target(cell.enter_to)
@@ -201,43 +237,40 @@ class _Compiler:
         states = self.targets[symbol]
         return int(states[0]) if len(states) == 1 else self.n_states + self.symbols.index(symbol)
 
-    def _special_cells(self) -> list[tuple[NDArray[np.int64], Ints, int]]:
-        """Cells in which every action does the same: the cells, where they lead, and the event."""
+    def _block(self, begin: int, end: int) -> _Block:
+        own = np.arange(begin, end, dtype=np.int32)
+        row, col = np.divmod(own, np.int32(self.n_cols))
+        kind = self.kind[begin:end].astype(np.int32)
         special = []
-        for kind, cell in enumerate(self.cells):
-            states = (
-                np.flatnonzero(self.kind == kind) if cell.wall or cell.terminal or cell.exit or cell.leave else None
-            )
-            if states is None:
+        for number, cell in enumerate(self.cells):
+            if not (cell.wall or cell.terminal or cell.exit is not None or cell.leave):
                 continue
-            there = states.astype(np.int32)
+            where = np.flatnonzero(kind == number)
+            there = own[where]
             if cell.wall or cell.terminal:
-                special.append((states, there, self.rest))
+                special.append((where, there, self.rest))
             elif cell.exit is not None:
-                special.append((states, there, self.exit_at + kind))
+                special.append((where, there, self.exit_at + number))
             elif cell.leave is not None:
-                special.append((states, np.full_like(there, self._target(cell.leave.to)), self.leave_at + kind))
-        return special
+                special.append((where, np.full_like(there, self._target(cell.leave.to)), self.leave_at + number))
+        return _Block(own, row, col, kind, special, {})
 
     # -- putting rows together ---------------------------------------------------------------------------------------
 
-    def _action_rows(self, action: int) -> tuple[list[Ints], list[Ints], list[Ints], list[NDArray[np.bool_]]]:
-        """For each way of one action: next state, payment, probability level and whether it still stands, each [S]."""
-        all_ways = ways(self.world, self.world.actions[action])
+    def _action_rows(self, block: _Block, action: int) -> tuple[list[Ints], list[Ints], list[Ints], list[Bools]]:
+        """For each way of one action: next state, payment, probability level and whether it still stands, each [n]."""
         nexts, payments, levels, alive = [], [], [], []
-        for number, way in enumerate(all_ways):
-            landing, event = self._land(way)
-            self._teleport(landing, event)
-            stands = np.ones(self.n_states, dtype=np.bool_)
-            level = np.full(self.n_states, self._level(way.probability), dtype=np.int32)
-            for states, there, special_event in self.special:
-                landing[states], event[states] = there, special_event
-                level[states], stands[states] = self._level(Fraction(1)), number == 0
+        for number, way in enumerate(self.ways[action]):
+            landing, event = self._land(block, way)
+            stands = np.ones(len(block.own), dtype=np.bool_)
+            level = np.full(len(block.own), self._level(way.probability), dtype=np.int32)
+            for where, _, _ in block.special:
+                level[where], stands[where] = self._level(Fraction(1)), number == 0
             nexts.append(landing)
             payments.append(self._payments(event, self.price_of[action]))
             levels.append(level)
             alive.append(stands)
-        for k, way in enumerate(all_ways):
+        for k, way in enumerate(self.ways[action]):
             for j in range(k):
                 same = alive[j] & alive[k] & (nexts[j] == nexts[k]) & (payments[j] == payments[k])
                 if same.any():
@@ -253,40 +286,31 @@ class _Compiler:
             raised[level] = self._level(known[level] + probability)
         return raised[levels]
 
-    def table(self) -> OutcomeTable:
-        self.special = self._special_cells()
-        n_actions = self.world.n_actions
-        depth = max(len(ways(self.world, action)) for action in self.world.actions)
-        shape = (self.n_states, n_actions, depth)
-        next_state = np.zeros(shape, dtype=np.int32)
-        payment = np.zeros(shape, dtype=np.int32 if len(self.payment_of) > 30_000 else np.int16)
-        level = np.zeros(shape, dtype=np.int16)
+    def _block_rows(self, block: _Block) -> _Rows:
+        """All rows of a block; codes are numbered as they appear."""
+        shape = (len(block.own), self.world.n_actions, max(len(action_ways) for action_ways in self.ways))
+        next_state, payment, level = (np.empty(shape, dtype=np.int32) for _ in range(3))
         stands = np.zeros(shape, dtype=np.bool_)
-        for a in range(n_actions):
-            for k, arrays in enumerate(zip(*self._action_rows(a), strict=True)):
+        counts = np.zeros(shape[:2], dtype=np.int32)
+        for a in range(self.world.n_actions):
+            for k, arrays in enumerate(zip(*self._action_rows(block, a), strict=True)):
                 next_state[:, a, k], payment[:, a, k], level[:, a, k], stands[:, a, k] = arrays
-        counts = stands.sum(axis=2, dtype=np.int64).ravel()
-        return self._with_codes(counts, next_state[stands], payment[stands], level[stands])
+                counts[:, a] += arrays[-1]
+        return self._with_codes(counts.ravel(), next_state[stands], payment[stands], level[stands])
 
-    def _with_codes(
-        self, counts: NDArray[np.int64], next_state: Ints, payment: NDArray[np.integer], level: NDArray[np.integer]
-    ) -> OutcomeTable:
+    def _with_codes(self, counts: NDArray[np.integer], next_state: Ints, payment: Ints, level: Ints) -> _Rows:
         if (next_state >= self.n_states).any():
             counts, next_state, payment, level = self._spread(counts, next_state, payment, level)
-        first = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
-        key = level.astype(np.int32) * len(self.payments) + payment
-        present = np.flatnonzero(np.bincount(key))
-        code_of = np.zeros(len(self.levels) * len(self.payments), dtype=np.uint16)
-        code_of[present] = np.arange(len(present))
-        levels, payments = list(self.levels), list(self.payments)
-        outcomes = tuple(
-            Outcome(levels[k // len(payments)], *payments[k % len(payments)]) for k in (int(k) for k in present)
-        )
-        return OutcomeTable(first, next_state, code_of[key], outcomes)
+        n_payments = len(self.payments)
+        key = level * n_payments + payment
+        code_of = np.zeros(len(self.levels) * n_payments, dtype=np.uint32)
+        for present in np.flatnonzero(np.bincount(key)).tolist():
+            code_of[present] = self.codes.setdefault(divmod(present, n_payments), len(self.codes))
+        return _Rows(counts, next_state, code_of[key])
 
     def _spread(
-        self, counts: NDArray[np.int64], next_state: Ints, payment: NDArray[np.integer], level: NDArray[np.integer]
-    ) -> tuple[NDArray[np.int64], Ints, NDArray[np.integer], NDArray[np.integer]]:
+        self, counts: NDArray[np.integer], next_state: Ints, payment: Ints, level: Ints
+    ) -> tuple[NDArray[np.integer], Ints, Ints, Ints]:
         """Turn each outcome with many targets into one outcome for each target, drawn uniformly."""
         copies = np.ones(len(next_state), dtype=np.int64)
         for symbol, states in self.targets.items():
@@ -294,12 +318,36 @@ class _Compiler:
         row = np.repeat(np.arange(len(counts)), counts)
         source = np.repeat(np.arange(len(next_state)), copies)
         offset = np.arange(len(source)) - np.repeat(np.cumsum(copies) - copies, copies)
-        spread_next, spread_level = next_state[source], level[source].astype(np.int16)
+        spread_next, spread_level = next_state[source], level[source]
         known = list(self.levels)
         for symbol, states in self.targets.items():
             here = spread_next == self.n_states + self.symbols.index(symbol)
-            shares = np.array([self._level(p / len(states)) for p in known], dtype=np.int16)
+            shares = np.zeros(len(known), dtype=np.int32)
+            for one in np.unique(spread_level[here]).tolist():
+                shares[one] = self._level(known[one] / len(states))
             spread_next[here] = states[offset[here]]
             spread_level[here] = shares[spread_level[here]]
         counts = np.bincount(row[source], minlength=len(counts))
         return counts, spread_next, payment[source], spread_level
+
+    def table(self) -> OutcomeTable:
+        n_actions = self.world.n_actions
+        length = max(1, BLOCK // sum(len(action_ways) for action_ways in self.ways))
+        first = np.zeros(self.n_states * n_actions + 1, dtype=np.int64)
+        next_states, codes = [], []
+        for begin in range(0, self.n_states, length):
+            end = min(begin + length, self.n_states)
+            rows = self._block_rows(self._block(begin, end))
+            here = first[begin * n_actions + 1 : end * n_actions + 1]
+            np.cumsum(rows.counts, out=here)
+            here += first[begin * n_actions]
+            next_states.append(rows.next_state)
+            codes.append(rows.code.astype(np.min_scalar_type(len(self.codes))))
+        order = sorted(self.codes)
+        number = np.zeros(len(order), dtype=np.uint16 if len(order) <= 2**16 else np.uint32)
+        number[[self.codes[pair] for pair in order]] = np.arange(len(order))
+        levels, payments = list(self.levels), list(self.payments)
+        outcomes = tuple(Outcome(levels[level], *payments[payment]) for level, payment in order)
+        return OutcomeTable(
+            first, np.concatenate(next_states), np.concatenate([number[code] for code in codes]), outcomes
+        )

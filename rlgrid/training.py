@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
-from collections.abc import Iterable
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from threading import current_thread, main_thread
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -133,7 +135,7 @@ def train(
     if log is not None:
         from rlgrid.episode_log import EpisodeLog  # sqlite3 loads when it is used
 
-        observers = [*observers, EpisodeLog(log)]
+        observers = [EpisodeLog(log), *observers]  # first, so that it has seen whatever another one breaks off at
     proceed(run, observers)
     return run
 
@@ -142,17 +144,39 @@ def proceed(run: Run, observers: Iterable[Observer] = ()) -> None:
     """Train until the budget of a run is spent: the loop behind :func:`train`, and behind a run that is resumed."""
     told = [run.exact, *observers]
     record = any(observer.records for observer in told)
-    with ExitStack() as stack:
-        for observer in told:
-            observer.begin(run)
-            stack.callback(observer.end, run)
-        while run.done < run.budget.amount:
-            max_steps, max_episodes = run.limits(told)
-            started = time.perf_counter()
-            chunk = run.feed.advance(run.agent, max_steps, max_episodes, record=record)
-            run.take(chunk, time.perf_counter() - started)
+    with _interrupts_held() as interrupts:
+        with ExitStack() as stack:
             for observer in told:
-                observer.see(run, chunk)
+                observer.begin(run)
+                stack.callback(observer.end, run)
+            while run.done < run.budget.amount and not interrupts:
+                max_steps, max_episodes = run.limits(told)
+                started = time.perf_counter()
+                chunk = run.feed.advance(run.agent, max_steps, max_episodes, record=record)
+                run.take(chunk, time.perf_counter() - started)
+                for observer in told:
+                    observer.see(run, chunk)
+        if interrupts:
+            raise KeyboardInterrupt
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[list[int]]:
+    """Ctrl-C waits for the end of a chunk, so that what was learned, counted and logged agree; a second does not."""
+    held: list[int] = []
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler or current_thread() is not main_thread():
+        yield held  # someone else handles it
+        return
+
+    def hold(number: int, _: object) -> None:
+        held.append(number)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    signal.signal(signal.SIGINT, hold)
+    try:
+        yield held
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def make_budget(agent: Agent, steps: int | None, episodes: int | None, sweeps: int | None) -> Budget:

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from rlgrid.env import GridWorld
 from rlgrid.errors import InputError
-from rlgrid.kernels.vector import DISABLED, NEXT_STEP, SAME_STEP, Many, Stepped, refused, start_each, step_each
+from rlgrid.kernels.vector import DISABLED, NEXT_STEP, SAME_STEP, refused, start_each, step_each
 from rlgrid.observations import Observations
 from rlgrid.world import World
 
@@ -74,12 +74,9 @@ class GridWorldVec(VectorEnv[Any, Any, Any]):
         self._mode = _MODES[mode]
         self._limit = max_episode_steps or one.model.max_episode_steps or _NO_LIMIT
         self._one = one
-        self._many = Many(
-            np.zeros(num_envs, np.int64),
-            np.zeros(num_envs, np.int64),
-            np.ones(num_envs, np.bool_),
-            np.zeros((num_envs, 2), np.uint64),
-        )
+        self._place = np.zeros((2, num_envs), np.int64)  # state, steps of the episode
+        self._over = np.ones(num_envs, np.bool_)
+        self._stream = np.zeros((num_envs, 2), np.uint64)
         self._begun = False
         workers = min(threads or os.cpu_count() or 1, num_envs // _PER_THREAD)
         self._parts = np.linspace(0, num_envs, max(workers, 1) + 1).astype(int).tolist()
@@ -100,10 +97,10 @@ class GridWorldVec(VectorEnv[Any, Any, Any]):
             if chosen.shape != (self.num_envs,) or chosen.dtype != np.bool_ or not chosen.any():
                 raise InputError(f"reset_mask: allowed: a bool array [{self.num_envs}] with at least one True")
         self._seed(seed, chosen)
-        start_each(self.model.tables, self._many, chosen)
+        start_each(self.model.tables, self._place, self._over, self._stream, chosen)
         if "state" in options:
-            self._place(options["state"], chosen)
-        return self._observations.many(self._many.state.copy()), {}
+            self._put(options["state"], chosen)
+        return self._observations.many(self.states), {}
 
     def _seed(self, seed: int | Sequence[int | None] | None, chosen: NDArray[np.bool_]) -> None:
         seeds = [seed + i for i in range(self.num_envs)] if isinstance(seed, int) else seed
@@ -116,14 +113,14 @@ class GridWorldVec(VectorEnv[Any, Any, Any]):
         for i in np.flatnonzero(chosen).tolist():
             if seeds[i] is not None or not self._begun:
                 self._one._np_random = None  # fresh entropy where no seed is given
-                self._many.stream[i] = self._one.seeded_stream(seeds[i])
+                self._stream[i] = self._one.seeded_stream(seeds[i])
         self._begun = True
 
-    def _place(self, state: ArrayLike, chosen: NDArray[np.bool_]) -> None:
+    def _put(self, state: ArrayLike, chosen: NDArray[np.bool_]) -> None:
         states: NDArray[np.int64] = np.broadcast_to(np.asarray(state, dtype=np.int64), (self.num_envs,))
         if ((states < 0) | (states >= self.model.n_states)).any() or self.model.terminal[states].any():
             raise InputError(f"reset: found state {state!r}; allowed: open states from 0 to {self.model.n_states - 1}")
-        self._many.state[chosen] = states[chosen]
+        self._place[0, chosen] = states[chosen]
 
     def step(
         self, actions: ArrayLike
@@ -140,36 +137,43 @@ class GridWorldVec(VectorEnv[Any, Any, Any]):
         chosen = np.ascontiguousarray(actions, dtype=np.int64)
         if chosen.shape != (n,):
             raise InputError(f"actions: found shape {chosen.shape}; allowed: ({n},)")
-        wrong = refused(self.model.tables.first, self.model.n_actions, chosen, self._many, self._mode)
+        wrong = refused(self.model.tables.first, self.model.n_actions, chosen, self._place, self._over, self._mode)
         if wrong >= 0:
             raise self._refusal(wrong, int(chosen[wrong]))
-        flags = np.empty((2, n), np.bool_)
-        out = Stepped(np.empty(n, np.int64), np.empty(n), flags[0], flags[1], np.empty(n, np.int64))
-        self._step_parts(chosen, out)
-        info: dict[str, Any] = {}
-        if self._mode == SAME_STEP:
-            ended = out.terminated | out.truncated
-            if ended.any():
-                final = np.full(n, None, dtype=object)
-                final[ended] = list(self._observations.many(out.final[ended]))
-                info = {"final_obs": final, "_final_obs": ended, "final_info": {}, "_final_info": ended.copy()}
-        return self._observations.many(out.state), out.reward, out.terminated, out.truncated, info
-
-    def _step_parts(self, actions: NDArray[np.int64], out: Stepped) -> None:
-        def part(begin: int, end: int) -> None:
-            tables, n_actions = self.model.tables, self.model.n_actions
-            step_each(tables, n_actions, actions, self._many, out, self._limit, self._mode, begin, end)
-
+        state, reward, flags = np.empty((2, n), np.int64), np.empty(n), np.empty((2, n), np.bool_)
+        shared: tuple[Any, ...] = (*self.model.tables, self.model.n_actions, chosen)
+        shared += (self._place, self._over, self._stream, state, reward, flags, self._limit, self._mode)
         if self._pool is None:
-            return part(0, self.num_envs)
-        others = [self._pool.submit(part, a, b) for a, b in zip(self._parts[1:-1], self._parts[2:], strict=True)]
-        part(self._parts[0], self._parts[1])
+            step_each(0, n, *shared)
+        else:
+            self._step_parts(shared)
+        info = self._final(state[1], flags[0] | flags[1]) if self._mode == SAME_STEP else {}
+        return self._observations.many(state[0]), reward, flags[0], flags[1], info
+
+    def _step_parts(self, shared: tuple[Any, ...]) -> None:
+        """A part of the environments in each thread."""
+
+        def part(begin: int, end: int) -> None:
+            step_each(begin, end, *shared)
+
+        assert self._pool is not None
+        parts = list(zip(self._parts[:-1], self._parts[1:], strict=True))
+        others = [self._pool.submit(part, begin, end) for begin, end in parts[1:]]
+        part(*parts[0])
         for other in others:
             other.result()
-        return None
+
+    def _final(self, state: NDArray[np.int64], ended: NDArray[np.bool_]) -> dict[str, Any]:
+        """The ``info`` of episodes that have ended, as Gymnasium's vector wrappers expect it."""
+        if not ended.any():
+            return {}
+        final = np.full(self.num_envs, None, dtype=object)
+        for i, seen in zip(np.flatnonzero(ended).tolist(), self._observations.many(state[ended]), strict=True):
+            final[i] = seen
+        return {"final_obs": final, "_final_obs": ended, "final_info": {}, "_final_info": ended.copy()}
 
     def _refusal(self, i: int, action: int) -> InputError:
-        if self._many.over[i]:
+        if self._over[i]:
             how = "options={'reset_mask': ...}" if self._begun else "seed=..."
             return InputError(f"environment {i}: its episode has ended; allowed: reset({how}) before step")
         return InputError(f"environment {i}: found action {action}; allowed: 0 to {self.model.n_actions - 1}")
@@ -177,7 +181,8 @@ class GridWorldVec(VectorEnv[Any, Any, Any]):
     @property
     def states(self) -> NDArray[np.int64]:
         """The state of every environment, a copy [N]."""
-        return self._many.state.copy()
+        states: NDArray[np.int64] = self._place[0].copy()
+        return states
 
     def render(self) -> tuple[Any, ...] | None:
         """A frame of every environment, with ``render_mode="rgb_array"``."""
@@ -186,7 +191,7 @@ class GridWorldVec(VectorEnv[Any, Any, Any]):
         from rlgrid.view import Layers, Picture
 
         picture = Picture(self.world)
-        return tuple(picture.rgb(Layers(agent=state)) for state in self._many.state.tolist())
+        return tuple(picture.rgb(Layers(agent=state)) for state in self._place[0].tolist())
 
     def close_extras(self, **kwargs: Any) -> None:
         """Stop the threads."""

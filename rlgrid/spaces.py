@@ -1,0 +1,91 @@
+"""Discrete spaces as indices from 0, and what an agent has to know of an environment before it can be built."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import gymnasium
+import numpy as np
+from gymnasium.spaces import Discrete, MultiDiscrete, Tuple
+from numpy.typing import NDArray
+
+from rlgrid.errors import InputError
+from rlgrid.model import TabularModel
+
+#: More states than this would not fit a table.
+MOST_STATES = 50_000_000
+
+
+class Indexed:
+    """A space of finitely many elements, numbered row by row: Discrete, MultiDiscrete, and tuples of Discrete.
+
+    Raises:
+        InputError: for any other space.
+
+    >>> blackjack = Indexed(Tuple((Discrete(32), Discrete(11), Discrete(2))))
+    >>> blackjack.size, blackjack.index((13, 2, 1))
+    (704, 291)
+    """
+
+    def __init__(self, space: gymnasium.Space[Any]) -> None:
+        self.sizes: list[int]
+        self.starts: list[int]
+        parts = [space] if isinstance(space, Discrete) else list(space) if isinstance(space, Tuple) else []
+        if isinstance(space, MultiDiscrete) and space.nvec.ndim == 1:
+            self.sizes, self.starts = space.nvec.tolist(), space.start.tolist()
+        elif parts and all(isinstance(part, Discrete) for part in parts):
+            self.sizes, self.starts = [int(part.n) for part in parts], [int(part.start) for part in parts]
+        else:
+            raise InputError(f"found the space {space}; allowed: Discrete, MultiDiscrete, or a Tuple of Discrete")
+        self.single = isinstance(space, Discrete)
+        self.size = int(np.prod([float(size) for size in self.sizes]))
+        if self.size > MOST_STATES:
+            raise InputError(f"found the space {space} with {self.size:,} elements; allowed: {MOST_STATES:,} at most")
+
+    def index(self, element: Any) -> int:
+        """The number of an element."""
+        if self.single:
+            return int(element) - self.starts[0]
+        number: int = 0
+        for part, size, start in zip(element, self.sizes, self.starts, strict=True):
+            number = number * size + int(part) - start
+        return number
+
+
+class Spaces(NamedTuple):
+    """States, actions and, where there is one, the model of an environment."""
+
+    n_states: int
+    n_actions: int
+    actions: tuple[str, ...]
+    available: NDArray[np.bool_]  # [S, A]
+    discount: float | None
+    model: TabularModel | None
+
+
+def spaces_of(env: gymnasium.Env[Any, Any] | TabularModel) -> Spaces:
+    """What an agent has to know of an environment.
+
+    Raises:
+        InputError: where states are not finitely many, or actions are not ``Discrete``.
+    """
+    model = model_of(env)
+    if model is not None:
+        return Spaces(model.n_states, model.n_actions, model.actions, model.available, model.discount, model)
+    assert not isinstance(env, TabularModel)
+    if not isinstance(env.action_space, Discrete):
+        raise InputError(f"{env}: found the actions {env.action_space}; allowed: Discrete")
+    try:
+        n_states = Indexed(env.observation_space).size
+    except InputError as error:
+        raise InputError(f"{env}: observations: {error}") from None
+    n_actions = int(env.action_space.n)
+    actions = tuple(str(action) for action in range(n_actions))
+    return Spaces(n_states, n_actions, actions, np.ones((n_states, n_actions), np.bool_), None, None)
+
+
+def model_of(env: gymnasium.Env[Any, Any] | TabularModel) -> TabularModel | None:
+    """The model of an environment, where it has one."""
+    if isinstance(env, TabularModel):
+        return env
+    return TabularModel.from_env(env) if hasattr(env.unwrapped, "P") else None
