@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from rlgrid.agent import Agent as Agent
     from rlgrid.agent import load_agent as load_agent
     from rlgrid.batch import Batch as Batch
+    from rlgrid.changing import ChangingGridWorld as ChangingGridWorld
+    from rlgrid.custom_rules import model_with_rules as model_with_rules
     from rlgrid.env import GridWorld as GridWorld
     from rlgrid.episode_log import EpisodeLog as EpisodeLog
     from rlgrid.episode_log import SavedRun as SavedRun
@@ -49,6 +51,8 @@ if TYPE_CHECKING:
 _PUBLIC = {
     "agent": ("Agent", "load_agent"),
     "batch": ("Batch",),
+    "changing": ("ChangingGridWorld",),
+    "custom_rules": ("model_with_rules",),
     "env": ("GridWorld",),
     "episode_log": ("EpisodeLog", "SavedRun"),
     "errors": ("InputError",),
@@ -87,6 +91,7 @@ def __dir__() -> list[str]:
 def _register() -> None:
     one, many = "rlgrid.env:GridWorld", "rlgrid.vector_env:GridWorldVec"
     gymnasium.register("rlgrid/GridWorld-v0", entry_point=one, vector_entry_point=many)
+    gymnasium.register("rlgrid/ChangingGridWorld-v0", entry_point="rlgrid.changing:ChangingGridWorld")
     for name in library.names("envs"):
         camel = "".join(part[:1].upper() + part[1:] for part in name.split("_"))
         gymnasium.register(f"rlgrid/{camel}-v0", entry_point=one, vector_entry_point=many, kwargs={"world": name})

@@ -72,17 +72,12 @@ def nth_at_least(table: Table, state: int, value: float, n: int) -> int:
 @choice(draw, EpsilonGreedy)
 def _draw_epsilon_greedy(behavior: EpsilonGreedy, table: Table, state: int, stream: Stream) -> tuple[int, float]:
     n_actions = table.shape[1]
-    best = -np.inf
+    best = greatest(table, state)
     ties = 0
     available = 0
     for a in range(n_actions):
-        value = table[state, a]
-        available += value > -np.inf
-        if value > best:
-            best = value
-            ties = 1
-        elif value == best:
-            ties += 1
+        ties += table[state, a] == best
+        available += table[state, a] > -np.inf
     u = uniform(stream)
     if u < behavior.epsilon:
         action = min(int(u / behavior.epsilon * n_actions), n_actions - 1)

@@ -60,6 +60,21 @@ def worlds(
 
 
 @app.command()
+def check(world: WorldName, json: Json = False) -> None:
+    """Look for what a valid world hardly means: cells out of reach, traps, episodes without an end, unclear rules."""
+    from rlgrid.linter import lint_world
+    from rlgrid.world import load_world
+
+    findings = lint_world(load_world(world))
+    if json:
+        return _print_json({"world": world, "findings": [finding._asdict() for finding in findings]})
+    for finding in findings:
+        print(f"{world}: {finding}")
+    if not findings:
+        print(f"{world}: nothing to report")
+
+
+@app.command()
 def agents(name: Annotated[str | None, typer.Argument(help="Show one recipe.")] = None, json: Json = False) -> None:
     """List the agents' recipes, or show one."""
     import msgspec

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from bisect import bisect_right
+from collections.abc import Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, SupportsInt
 
@@ -12,6 +13,7 @@ import numpy as np
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.spaces import Discrete
 
+from rlgrid.custom_rules import CustomRule, model_with_rules
 from rlgrid.errors import InputError, one_of
 from rlgrid.model import TabularModel
 from rlgrid.observations import Observations
@@ -36,6 +38,7 @@ class GridWorld(gymnasium.Env[Any, Any]):
         world: a :class:`World`, a catalog name, or a path to a .toml file.
         render_mode: ``None``, ``"human"``, ``"rgb_array"`` or ``"ansi"``.
         observation: what is seen of the state; see :class:`rlgrid.observations.Observations`.
+        rules: rules of your own; see :func:`rlgrid.model_with_rules`.
 
     >>> env = GridWorld("cliff")
     >>> state, info = env.reset(seed=0)
@@ -51,20 +54,21 @@ class GridWorld(gymnasium.Env[Any, Any]):
         render_mode: str | None = None,
         *,
         observation: str = "index",
+        rules: Sequence[CustomRule] = (),
     ) -> None:
-        self.world = world if isinstance(world, World) else load_world(world)
         if render_mode is not None and render_mode not in self.metadata["render_modes"]:
             raise InputError(f"render_mode: {one_of(render_mode, self.metadata['render_modes'])}, or none")
         self.render_mode = render_mode
-        self.spec = EnvSpec("rlgrid/GridWorld-v0", entry_point="rlgrid.env:GridWorld", kwargs={"world": self.world})
-        self.spec.kwargs |= {"observation": observation} if observation != "index" else {}
-        self.model = TabularModel.from_world(self.world)
+        self.world = world if isinstance(world, World) else load_world(world)
+        self.model = model_with_rules(self.world, rules) if rules else TabularModel.from_world(self.world)
         self._observe = Observations(observation, self.world, self.model)
         self._index = observation == "index"
+        made_with = {"world": self.world, "observation": observation, "rules": rules}
+        self.spec = EnvSpec("rlgrid/GridWorld-v0", entry_point="rlgrid.env:GridWorld", kwargs=made_with)
         self.observation_space = self._observe.space
         self.action_space = Discrete(self.model.n_actions)
         self._limit = self.model.max_episode_steps or float("inf")
-        self._rows = _Rows(self.model)
+        self._rows = Rows(self.model)
         self._row: dict[int, _Row] | None = None
         self._state = -1
         self._elapsed = 0
@@ -203,7 +207,7 @@ class GridWorld(gymnasium.Env[Any, Any]):
 _Row = tuple[list[float], list[tuple[int, float, bool, int]]]
 
 
-class _Rows(dict[int, dict[int, _Row]]):
+class Rows(dict[int, dict[int, _Row]]):
     """The model's rows as Python lists, a state at a time and only when it is visited: lists are what Python reads
     fastest, and a large world is never spread out whole."""
 

@@ -10,6 +10,7 @@ from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
 from numpy.typing import ArrayLike, NDArray
 
 from rlgrid.batch import Batch, empty_batch, joined
+from rlgrid.changing import ChangingGridWorld, current
 from rlgrid.env import GridWorld
 from rlgrid.errors import InputError
 from rlgrid.model import TabularModel, as_model
@@ -52,7 +53,16 @@ class Chunk(NamedTuple):
 
 
 class Feed(Protocol):
-    """Hands an agent its experience."""
+    """Hands an agent its experience.
+
+    Attributes:
+        model: what the experience comes from, where that is known.
+    """
+
+    model: TabularModel | None
+
+    def prepare(self, agent: Actor) -> None:
+        """Load or compile the loop, so that this does not count as training time."""
 
     def advance(self, agent: Actor, max_steps: int, max_episodes: int, *, record: bool) -> Chunk:
         """Let the agent learn from at most so many steps and episodes, or from one batch where the feed makes those."""
@@ -75,7 +85,7 @@ class Sweep:
     """
 
     def __init__(self, source: gymnasium.Env[Any, Any] | TabularModel) -> None:
-        model = as_model(source)
+        self.model: TabularModel | None = (model := as_model(source))
         t = model.tables
         state, action = np.divmod(model.row_of_outcome, model.n_actions)
         self.batch = empty_batch(len(t.next_state))._replace(
@@ -86,6 +96,12 @@ class Sweep:
             terminated=t.terminated[t.code],
             weight=t.probability[t.code],
         )
+
+    def prepare(self, agent: Actor) -> None:
+        """Load or compile the update."""
+        from rlgrid.kernels.interaction import learn_batch  # Numba loads when it is used
+
+        learn_batch(agent.learner, empty_batch(0), 0)
 
     def advance(self, agent: Actor, max_steps: int, max_episodes: int, *, record: bool) -> Chunk:
         """One sweep."""
@@ -127,6 +143,8 @@ class Rollout:
             )
         self.env = env
         self.model, limit = _known_model(env)
+        self.schedule = env.unwrapped.schedule if isinstance(env.unwrapped, ChangingGridWorld) else []
+        self.progress = np.zeros(2, dtype=np.int64)  # steps in all, and the place in the schedule
         self.limit = min(limit, episode_length or _NO_LIMIT)
         self.starts, self.batch_episodes = _starts(self.model, starts, episodes_per_pair)
         self.episode_length = episode_length
@@ -134,6 +152,11 @@ class Rollout:
         self.gauge = np.zeros(2)
         self.stream = _stream(env, seed)
         self._seed = seed
+
+    def prepare(self, agent: Actor) -> None:
+        """Load or compile the loop."""
+        if self.model is not None:
+            self._run_compiled(agent, empty_batch(1), _room(1), 0, 0)
 
     def advance(self, agent: Actor, max_steps: int, max_episodes: int, *, record: bool) -> Chunk:
         """Act and learn, interleaved."""
@@ -144,11 +167,22 @@ class Rollout:
         batch = empty_batch(max_steps if record else min(max_steps, _RING))
         finished = _room(min(max_episodes, max_steps))
         run = self._run if self.model is None else self._run_compiled
+        max_steps = min(max_steps, self._until_change()) if self.model is not None else max_steps
         steps, episodes = run(agent, batch, finished, max_steps, max_episodes)
+        self.progress[0] += steps
         if self.batch_episodes:
             agent.settle()
         ended = Finished._make(column[:episodes] for column in finished)
         return Chunk(batch.part(0, steps) if record else None, ended, steps)
+
+    def _until_change(self) -> int:
+        """Enter the world that is due, and say for how many steps it holds for certain."""
+        if not self.schedule:
+            return _NO_LIMIT
+        taken, at = self.progress.tolist()
+        at = self.progress[1] = current(self.schedule, at, taken, int(self.place[0]))
+        self.model = self.schedule[at][1]
+        return max(1, self.schedule[at + 1][0] - taken) if at + 1 < len(self.schedule) else _NO_LIMIT
 
     def collect(self, agent: Actor, *, steps: int | None = None, episodes: int | None = None) -> Batch:
         """Let an agent act, and learn as it is made to, for so many steps or episodes; what it saw."""
@@ -169,7 +203,7 @@ class Rollout:
         if self.model is None:
             raise InputError(f"{self.env}: its own state cannot be kept; allowed: environments whose model is known")
         turn = {"turn": self.starts.turn} if isinstance(self.starts, EveryPair) else {}
-        return {"place": self.place, "gauge": self.gauge, "stream": self.stream} | turn
+        return {"place": self.place, "gauge": self.gauge, "stream": self.stream, "progress": self.progress} | turn
 
     def _run_compiled(
         self, agent: Actor, batch: Batch, finished: Finished, max_steps: int, max_episodes: int

@@ -102,7 +102,8 @@ class TabularModel:
     def from_env(cls, env: gymnasium.Env[Any, Any]) -> TabularModel:
         """The model of an environment that has the toy-text ``P[state][action] = [(probability, next, reward, done)]``.
 
-        States that are only ever entered with ``done`` become terminal, whatever ``P`` says goes on after them.
+        States that are only ever entered with ``done`` become terminal, whatever ``P`` says goes on after them. Where
+        the environment has an ``action_mask(state)``, the actions that it rules out are not available.
 
         Raises:
             InputError: where the environment has no ``P``, or its rows are not probabilities.
@@ -117,9 +118,13 @@ class TabularModel:
             )
         n_actions = int(base.action_space.n)
         n_states, row, probability, next_state, reward, done = _toy_text(rows, n_actions, name)
+        if callable(mask := getattr(base, "action_mask", None)):  # as Taxi says which actions do something
+            allowed = np.array([np.asarray(mask(s)) != 0 for s in range(n_states)]).ravel()[row]
+            row, probability, next_state = row[allowed], probability[allowed], next_state[allowed]
+            reward, done = reward[allowed], done[allowed]
         desc = getattr(base, "desc", None)
         shape = getattr(base, "shape", None) or (desc.shape if desc is not None else None)
-        return _assemble(
+        return assemble(
             row,
             next_state,
             probability,
@@ -185,7 +190,7 @@ class TabularModel:
         reward = R[s, a, t] if R.ndim == 3 else R[s, a]
         begin = np.where(ends, 0.0, 1.0) if start is None else np.asarray(start, dtype=np.float64)
         model_rows = (s * n_actions + a, t, P[s, a, t], reward, ends[t])
-        return _assemble(*model_rows, n_states, n_actions, start=begin, name=name, discount=discount, terminal=ends)
+        return assemble(*model_rows, n_states, n_actions, start=begin, name=name, discount=discount, terminal=ends)
 
     @property
     def row_length(self) -> NDArray[np.int64]:
@@ -318,7 +323,7 @@ def _toy_text(
     return len(rows), row, probability, next_state.astype(np.int64), reward, done != 0
 
 
-def _assemble(
+def assemble(
     row: NDArray[np.int64],
     next_state: NDArray[np.int64],
     probability: Floats,
@@ -331,6 +336,7 @@ def _assemble(
     name: str,
     discount: float | None = None,
     shape: tuple[int, int] | None = None,
+    actions: Sequence[str] | None = None,
     max_episode_steps: int | None = None,
     terminal: Bools | None = None,
 ) -> TabularModel:
@@ -375,5 +381,12 @@ def _assemble(
         start_cumulative=_cumulative(start[starts]),
     )
     return TabularModel(
-        tables, n_states, n_actions, name=name, discount=discount, shape=shape, max_episode_steps=max_episode_steps
+        tables,
+        n_states,
+        n_actions,
+        name=name,
+        discount=discount,
+        shape=shape,
+        actions=actions,
+        max_episode_steps=max_episode_steps,
     )

@@ -12,6 +12,7 @@ from rlgrid.feeds import Chunk
 from rlgrid.spaces import model_of
 
 if TYPE_CHECKING:
+    from rlgrid.model import TabularModel
     from rlgrid.training import Run
 
 _NEVER = 2**62
@@ -45,7 +46,8 @@ class ExactError(Observer):
 
     Control is compared with v*, prediction with the value of the policy that is predicted. States that cannot be
     reached from the start distribution are left out, unless episodes start everywhere. Without a model, or where the
-    exact value is not finite, no error is reported and ``reason`` says why.
+    exact value is not finite, no error is reported and ``reason`` says why. Where the world changes, so does the exact
+    value.
 
     Args:
         points: how many points.
@@ -58,37 +60,43 @@ class ExactError(Observer):
         self.reason = ""
 
     def begin(self, run: Run) -> None:
-        from rlgrid.planner import evaluate_exact, solve  # loads Numba
-
         self._every = max(1, run.budget.amount // self.points)
-        agent = run.agent
-        model = model_of(run.env)
-        if model is None:
+        self._model = model_of(run.env)
+        if self._model is None:
             self.reason = "the environment has no model"
             return
+        self._solve(run, self._model)
+        self._look(run)
+
+    def _solve(self, run: Run, model: TabularModel) -> None:
+        from rlgrid.planner import evaluate_exact, solve  # loads Numba
+
+        agent = run.agent
         try:
             if agent.recipe.predicts:
                 self.exact = evaluate_exact(model, agent.policy, discount=agent.discount)
             else:
                 self.exact = solve(model, discount=agent.discount).v
         except InputError as error:
-            self.reason = str(error)
-            return
+            self.exact, self.reason = None, str(error)
         everywhere = agent.recipe.feed == "sweep" or agent.recipe.starts != "world"
         self._compared = ~model.terminal & (everywhere | model.reachable)
-        self._look(run)
 
     def see(self, run: Run, chunk: Chunk) -> None:
         if self.exact is not None and (run.done >= self.next_look(run) or run.done >= run.budget.amount):
+            if run.feed.model is not None and run.feed.model is not self._model:  # the world has changed
+                self._model = run.feed.model
+                self._solve(run, self._model)
             self._look(run)
 
     def _look(self, run: Run) -> None:
-        assert self.exact is not None
+        if self.exact is None:
+            return
         error = np.abs(run.agent.v - self.exact)[self._compared].max(initial=0.0)
         self.errors.append((run.done, float(error)))
 
     def next_look(self, run: Run) -> int:
-        if self.exact is None:
+        if self.exact is None or not self.errors:
             return _NEVER
         return (self.errors[-1][0] // self._every + 1) * self._every
 

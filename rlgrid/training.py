@@ -144,6 +144,7 @@ def proceed(run: Run, observers: Iterable[Observer] = ()) -> None:
     """Train until the budget of a run is spent: the loop behind :func:`train`, and behind a run that is resumed."""
     told = [run.exact, *observers]
     record = any(observer.records for observer in told)
+    run.feed.prepare(run.agent)
     with _interrupts_held() as interrupts:
         with ExitStack() as stack:
             for observer in told:

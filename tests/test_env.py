@@ -115,7 +115,7 @@ def test_an_unknown_render_mode_is_told_with_the_near_name() -> None:
 def test_a_chosen_start_has_to_be_open(state: object) -> None:
     """In the noisy world 4 is a wall and 8 the goal."""
     env = GridWorld(World.from_toml(NOISY))
-    with pytest.raises(InputError, match=r"^reset: found state .*; allowed: an open state from 0 to 8$"):
+    with pytest.raises(InputError, match=r"^state: found .*; allowed: an open state from 0 to 8$"):
         env.reset(seed=0, options={"state": state})
     assert env.reset(seed=0, options={"state": np.int64(6)})[0] == 6
 

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -176,6 +177,34 @@ def test_the_command_line_prints_the_world() -> None:
         [sys.executable, "-m", "rlgrid.cli", *command.split()], capture_output=True, text=True, check=True
     )
     assert World.from_toml(done.stdout) == generate_world("obstacles", (40, 60), seed=3, density=0.4, slip=0.2)
+
+
+COMPILE = """
+import resource, sys
+from rlgrid.model import TabularModel
+from rlgrid.schema import read_text
+from rlgrid.world import World
+begun = resource.getrusage(resource.RUSAGE_SELF)
+world = World.from_toml(read_text(sys.argv[1]))
+model = TabularModel.from_world(world)
+done = resource.getrusage(resource.RUSAGE_SELF)
+seconds = done.ru_utime + done.ru_stime - begun.ru_utime - begun.ru_stime
+peak = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))  # ru_maxrss counts the parent, too
+print(model.n_states, seconds, int(peak.split()[1]) / 1024)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_million_cells_load_and_compile_in_two_seconds_and_400_mib(tmp_path: Path) -> None:
+    path = tmp_path / "large.toml"
+    path.write_text(generate_world("obstacles", (1000, 1000), density=0.2, slip=0.5).to_toml())
+    printed = subprocess.run(
+        [sys.executable, "-c", COMPILE, str(path)], capture_output=True, text=True, check=True
+    ).stdout
+    n_states, seconds, mebibytes = map(float, printed.split())
+    assert n_states == 1_000_000
+    assert seconds < 2
+    assert mebibytes < 400
 
 
 # -- bad input --------------------------------------------------------------------------------------------------------

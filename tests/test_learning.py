@@ -182,9 +182,9 @@ def test_action_values_converge(recipe: str, epsilon: float) -> None:
     expected = optimum(env, 0.9, epsilon)
     for seed in SEEDS:
         agent = taught(recipe, env, seed, 5_000_000, discount=0.9, epsilon=0.3, step_size=DECAYING)
-        often = agent.learner.visits > 2000
-        assert often[~env.model.terminal].sum() >= 30
-        assert np.abs(agent.q - expected)[often].max() < 0.03
+        often = agent.learner.visits > 10_000  # alpha < 6.4e-4; targets have a variance below 1
+        assert often[~env.model.terminal].sum() >= 24
+        assert np.abs(agent.q - expected)[often].max() < 5 * np.sqrt(6.4e-4 / 2)
 
 
 def test_sarsa_walks_round_the_cliff_and_q_learning_along_its_edge() -> None:

@@ -191,7 +191,7 @@ def test_an_agent_of_state_values_has_no_q() -> None:
             {"target": "policy"},
             "table: state values alone choose no action; allowed with a policy and the target",
         ),
-        ("td0", {"table": "q", "improve_every": 1}, "improve_every, improve_within: this rollout makes no batches"),
+        ("td0", {"table": "q", "improve_every": 1}, "improve_every, improve_within: this rollout has no batches"),
         ("mc_basic", {"episode_length": 0}, "episode_length: found 0; allowed: at least 1"),
         ("mc_basic", {"episode_length": None}, 'starts: "every_pair" needs an episode_length'),
         ("mc_basic", {"improve_every": 0}, "improve_every: found 0; allowed: at least 1"),

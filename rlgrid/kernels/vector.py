@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlgrid.kernels import compiled
-from rlgrid.tables import Tables
 from rlgrid.sampling import sample, sample_start
+from rlgrid.tables import Tables
 
 #: Autoreset modes.
 NEXT_STEP, SAME_STEP, DISABLED = 0, 1, 2
