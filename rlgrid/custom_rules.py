@@ -55,14 +55,15 @@ def model_with_rules(world: World, rules: Iterable[CustomRule]) -> TabularModel:
         raise InputError(f"{world.name}: it has random rewards; custom rules are allowed where rewards are numbers")
     flat: list[tuple[int, float, int, float, bool]] = []
     for state in np.flatnonzero(~model.terminal).tolist():
-        for action, outcomes in model.P[state].items():
+        for action, compiled in model.P[state].items():
+            outcomes = list(compiled)
             for rule in rules:
                 outcomes = rule(world, state, action, outcomes)
             row = state * model.n_actions + action
             flat += [(row, *_checked(world, state, action, outcome, model.n_states)) for outcome in outcomes]
-    row, probability, next_state, reward, terminated = zip(*flat, strict=True)
+    rows, probability, next_state, reward, terminated = zip(*flat, strict=True)
     return assemble(
-        np.array(row, np.int64),
+        np.array(rows, np.int64),
         np.array(next_state, np.int64),
         np.array(probability),
         np.array(reward),
