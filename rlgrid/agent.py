@@ -314,7 +314,11 @@ def load_agent(
     policy = _initial_policy(start_policy, spaces.actions, spaces.available)
     if policy is not None and spaces.model is not None:
         policy = check_policy(spaces.model, policy)
-    _check_episodes_end(chosen, spaces.model)
+    if chosen.target == "return" and spaces.model is not None and not episodes_end(chosen, spaces.model, policy):
+        raise InputError(
+            f"{chosen.name}: in {spaces.model.name} episodes never end, and a return has to; "
+            "allowed with episode_length set, or with max_episode_steps in the world"
+        )
     return Agent(
         chosen,
         spaces.n_states,
@@ -326,11 +330,14 @@ def load_agent(
     )
 
 
-def _check_episodes_end(recipe: Recipe, model: TabularModel | None) -> None:
-    if model is None or recipe.target != "return" or recipe.episode_length or model.max_episode_steps:
-        return
-    if not model.tables.terminated[model.tables.code[model.reachable[model.row_of_outcome // model.n_actions]]].any():
-        raise InputError(
-            f"{recipe.name}: in {model.name} episodes never end, and a return has to; "
-            "allowed with episode_length set, or with max_episode_steps in the world"
-        )
+def episodes_end(recipe: Recipe, model: TabularModel, policy: NDArray[np.float64] | None) -> bool:
+    """Whether an episode can end at all: by a time limit, or because a termination can be reached.
+
+    A policy that is kept as it is has to reach it itself; an improving or exploring one may take any action.
+    """
+    if recipe.episode_length or model.max_episode_steps:
+        return True
+    rows = np.ones(model.n_states * model.n_actions, np.bool_)
+    if policy is not None and not recipe.improves:
+        rows = policy.ravel() > 0
+    return model.can_terminate(rows)

@@ -22,7 +22,8 @@ from rlgrid.kernels.planning import (
     slack,
     sweep,
 )
-from rlgrid.model import ROW_SUM_TOLERANCE, TabularModel
+from rlgrid.model import TabularModel
+from rlgrid.tables import ROW_SUM_TOLERANCE
 
 #: No more sweeps than this for the expected steps, however small the model.
 MOST_SWEEPS = 1_000_000

@@ -8,7 +8,8 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from rlgrid.errors import InputError
-from rlgrid.model import TabularModel, assemble
+from rlgrid.model import TabularModel
+from rlgrid.tables import merge_outcomes
 from rlgrid.world import World
 
 #: One outcome in the toy-text form: probability, next state, reward, terminated.
@@ -62,7 +63,7 @@ def model_with_rules(world: World, rules: Iterable[CustomRule]) -> TabularModel:
             row = state * model.n_actions + action
             flat += [(row, *_checked(world, state, action, outcome, model.n_states)) for outcome in outcomes]
     rows, probability, next_state, reward, terminated = zip(*flat, strict=True)
-    return assemble(
+    tables = merge_outcomes(
         np.array(rows, np.int64),
         np.array(next_state, np.int64),
         np.array(probability),
@@ -72,11 +73,17 @@ def model_with_rules(world: World, rules: Iterable[CustomRule]) -> TabularModel:
         model.n_actions,
         start=model.start,
         name=world.name,
+        terminal=model.terminal,
+    )
+    return TabularModel(
+        tables,
+        model.n_states,
+        model.n_actions,
+        name=world.name,
         discount=world.discount,
         shape=world.shape,
         actions=world.actions,
         max_episode_steps=world.max_episode_steps,
-        terminal=model.terminal,
     )
 
 

@@ -61,6 +61,8 @@ def evaluate(
     """
     if episodes < 1:
         raise InputError(f"episodes: found {episodes}; allowed: at least 1")
+    if seed is not None and seed < 0:
+        raise InputError(f"seed: found {seed}; allowed: at least 0, or none")
     spaces = spaces_of(env)
     if spaces.model is not None:
         policy = check_policy(spaces.model, policy)

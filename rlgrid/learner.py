@@ -232,12 +232,17 @@ def _improvement(improvement: Improvement, learner: Learner, change: float) -> N
 
 @function
 def make_greedy(policy: Table, table: Table) -> None:
-    """Make a policy greedy in place; of equally good actions it takes the first."""
+    """Make a policy greedy in place; of equally good actions it keeps the one it takes, else takes the first."""
     for state in range(table.shape[0]):
         best = greatest(table, state)
+        good = best - TIE * max(1.0, abs(best))
         chosen = 0
         for a in range(table.shape[1] - 1, -1, -1):
-            policy[state, a] = 0.0
-            if table[state, a] >= best - TIE * max(1.0, abs(best)):
+            if table[state, a] >= good:
                 chosen = a
+        for a in range(table.shape[1]):
+            if policy[state, a] == 1.0 and table[state, a] >= good:
+                chosen = a
+        for a in range(table.shape[1]):
+            policy[state, a] = 0.0
         policy[state, chosen] = 1.0

@@ -11,9 +11,17 @@ from numpy.typing import ArrayLike, NDArray
 
 from rlgrid.errors import InputError
 from rlgrid.rules import Outcome, compile_world
-from rlgrid.tables import ROW_SUM_TOLERANCE as ROW_SUM_TOLERANCE
-from rlgrid.tables import Bools, Floats, blocks, check_tables, row_sums
-from rlgrid.tables import Tables as Tables
+from rlgrid.tables import (
+    ROW_SUM_TOLERANCE,
+    Bools,
+    Floats,
+    Tables,
+    blocks,
+    check_tables,
+    merge_outcomes,
+    row_sums,
+    to_cumulative,
+)
 from rlgrid.world import World
 
 if TYPE_CHECKING:
@@ -84,7 +92,7 @@ class TabularModel:
             noise_cumulative=cumulative,
             noise_std=np.array([reward.std for reward in noisy], dtype=np.float64),
             start_state=starts.astype(np.int64),
-            start_cumulative=_cumulative(np.full(len(starts), 1.0 / len(starts))),
+            start_cumulative=to_cumulative(np.full(len(starts), 1.0 / len(starts))),
         )
         return cls(
             tables,
@@ -124,15 +132,12 @@ class TabularModel:
             reward, done = reward[allowed], done[allowed]
         desc = getattr(base, "desc", None)
         shape = getattr(base, "shape", None) or (desc.shape if desc is not None else None)
-        return assemble(
-            row,
-            next_state,
-            probability,
-            reward,
-            done,
+        start = np.asarray(getattr(base, "initial_state_distrib", np.ones(n_states)), dtype=np.float64)
+        outcomes = row, next_state, probability, reward, done
+        return cls(
+            merge_outcomes(*outcomes, n_states, n_actions, start=start, name=name),
             n_states,
             n_actions,
-            start=np.asarray(getattr(base, "initial_state_distrib", np.ones(n_states)), dtype=np.float64),
             name=name,
             shape=shape if shape and int(np.prod(shape)) == n_states else None,
             max_episode_steps=env.spec.max_episode_steps if env.spec else None,
@@ -189,8 +194,9 @@ class TabularModel:
         s, a, t = np.nonzero((P != 0) & usable[:, :, None])
         reward = R[s, a, t] if R.ndim == 3 else R[s, a]
         begin = np.where(ends, 0.0, 1.0) if start is None else np.asarray(start, dtype=np.float64)
-        model_rows = (s * n_actions + a, t, P[s, a, t], reward, ends[t])
-        return assemble(*model_rows, n_states, n_actions, start=begin, name=name, discount=discount, terminal=ends)
+        outcomes = s * n_actions + a, t, P[s, a, t], reward, ends[t]
+        tables = merge_outcomes(*outcomes, n_states, n_actions, start=begin, name=name, terminal=ends)
+        return cls(tables, n_states, n_actions, name=name, discount=discount)
 
     @property
     def row_length(self) -> NDArray[np.int64]:
@@ -234,17 +240,28 @@ class TabularModel:
     @cached_property
     def reachable(self) -> Bools:
         """States that some policy reaches from the start distribution, bool [S]."""
-        t = self.tables
-        frontier = self.start > 0
-        seen = frontier.copy()
-        counts = np.diff(t.first[:: self.n_actions])
-        while frontier.any():
-            outgoing = np.repeat(frontier, counts)
-            frontier = np.zeros_like(seen)
-            frontier[t.next_state[outgoing]] = True
-            frontier &= ~seen
-            seen |= frontier
-        return seen
+        return self.reached(np.ones(self.n_states * self.n_actions, np.bool_))
+
+    def reached(self, rows: Bools) -> Bools:
+        """States that are reached from the start distribution by the actions in ``rows`` [S A], bool [S]."""
+        from scipy.sparse import csr_array  # SciPy loads when it is used
+        from scipy.sparse.csgraph import breadth_first_order
+
+        t, n = self.tables, self.n_states
+        used = rows[self.row_of_outcome]
+        counts = np.add.reduceat(np.append(used, False), t.first[:: self.n_actions])[:-1]  # outcomes used in each state
+        starts = t.start_state  # reached from one more node, from which the search begins
+        ends = np.cumsum(np.concatenate([[0], counts, [len(starts)]]))
+        target = np.concatenate([t.next_state[used], starts.astype(np.int32)])
+        graph = csr_array((np.ones(len(target)), target, ends), shape=(n + 1, n + 1))
+        found = np.zeros(n + 1, np.bool_)
+        found[breadth_first_order(graph, n, return_predecessors=False)] = True
+        return found[:n]
+
+    def can_terminate(self, rows: Bools) -> bool:
+        """Whether the actions in ``rows`` [S A] can lead from a start to the end of an episode."""
+        acting = rows & np.repeat(self.reached(rows), self.n_actions)
+        return bool((acting[self.row_of_outcome] & self.tables.terminated[self.tables.code]).any())
 
     @cached_property
     def P(self) -> dict[int, dict[int, list[tuple[float, int, float, bool]]]]:
@@ -299,12 +316,6 @@ def check_policy(model: TabularModel, policy: ArrayLike) -> Floats:
     return array
 
 
-def _cumulative(probability: Floats) -> Floats:
-    cumulative = np.cumsum(probability)
-    cumulative[-1] = 1.0
-    return cumulative
-
-
 def _toy_text(
     rows: Mapping[int, Mapping[int, Sequence[tuple[float, int, float, bool]]]], n_actions: int, name: str
 ) -> tuple[int, NDArray[np.int64], Floats, NDArray[np.int64], Floats, Bools]:
@@ -321,72 +332,3 @@ def _toy_text(
         ) from None
     row = (state * n_actions + action).astype(np.int64)
     return len(rows), row, probability, next_state.astype(np.int64), reward, done != 0
-
-
-def assemble(
-    row: NDArray[np.int64],
-    next_state: NDArray[np.int64],
-    probability: Floats,
-    reward: Floats,
-    terminated: Bools,
-    n_states: int,
-    n_actions: int,
-    *,
-    start: Floats,
-    name: str,
-    discount: float | None = None,
-    shape: tuple[int, int] | None = None,
-    actions: Sequence[str] | None = None,
-    max_episode_steps: int | None = None,
-    terminal: Bools | None = None,
-) -> TabularModel:
-    """A model from loose outcomes; equal ones are merged, rows of terminal states absorb."""
-    if not np.isfinite(reward).all():
-        s, a = divmod(int(row[np.argmin(np.isfinite(reward))]), n_actions)
-        raise InputError(f"{name}: the reward of state {s}, action {a} is not finite; allowed: finite rewards")
-    if start.shape != (n_states,) or not (start >= 0).all() or not 0 < start.sum() < np.inf:
-        raise InputError(f"{name}: start: allowed: probabilities [S] of the states that episodes start in")
-    start = start / start.sum()
-    if terminal is None:
-        entered_open = np.bincount(next_state[~terminated], minlength=n_states) > 0
-        terminal = (np.bincount(next_state[terminated], minlength=n_states) > 0) & ~entered_open
-    keep = ~terminal[row // n_actions]
-    ends = np.flatnonzero(terminal)
-    end_rows = (ends[:, None] * n_actions + np.arange(n_actions)).ravel()
-    row = np.concatenate([row[keep], end_rows])
-    next_state = np.concatenate([next_state[keep], end_rows // n_actions])
-    probability = np.concatenate([probability[keep], np.ones(len(end_rows))])
-    reward = np.concatenate([reward[keep], np.zeros(len(end_rows))])
-    terminated = np.concatenate([terminated[keep], np.ones(len(end_rows), np.bool_)])
-    order = np.lexsort((terminated, reward, next_state, row))
-    row, next_state, reward, terminated = row[order], next_state[order], reward[order], terminated[order]
-    new = np.ones(len(row), dtype=np.bool_)
-    new[1:] = (np.diff(row) != 0) | (np.diff(next_state) != 0) | (np.diff(reward) != 0) | np.diff(terminated)
-    summed = np.add.reduceat(probability[order], np.flatnonzero(new)) if len(row) else probability
-    row, next_state, reward, terminated = row[new], next_state[new], reward[new], terminated[new]
-    distinct, code = np.unique(np.column_stack([summed, reward, terminated]), axis=0, return_inverse=True)
-    starts = np.flatnonzero(start)
-    tables = Tables(
-        first=np.concatenate([np.zeros(1, np.int64), np.cumsum(np.bincount(row, minlength=n_states * n_actions))]),
-        next_state=next_state.astype(np.int32),
-        code=code.ravel().astype(np.uint16 if len(distinct) <= 65_536 else np.uint32),
-        probability=np.ascontiguousarray(distinct[:, 0]),
-        reward=np.ascontiguousarray(distinct[:, 1]),
-        terminated=distinct[:, 2] != 0,
-        noise=np.full(len(distinct), -1, dtype=np.int64),
-        noise_values=np.zeros((0, 1)),
-        noise_cumulative=np.ones((0, 1)),
-        noise_std=np.zeros(0),
-        start_state=starts,
-        start_cumulative=_cumulative(start[starts]),
-    )
-    return TabularModel(
-        tables,
-        n_states,
-        n_actions,
-        name=name,
-        discount=discount,
-        shape=shape,
-        actions=actions,
-        max_episode_steps=max_episode_steps,
-    )

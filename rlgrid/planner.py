@@ -235,7 +235,7 @@ def _policy_iteration(problem: _Problem) -> _Solution:
     for k in range(1, problem.max_sweeps + 1):
         v = _solve_linear(problem.rows, weight)
         problem.report(k, v)
-        greedy = np.empty_like(choice)
+        greedy = choice.copy()
         change, size = choose_rows(problem.rows, problem.epsilon, v, greedy)
         if np.array_equal(greedy, choice) or change <= TIE * max(1.0, size):
             return _Solution(v, certified(problem.model, problem.accuracy, change, size, problem.tol), k)
@@ -254,7 +254,7 @@ def _truncated_policy_iteration(problem: _Problem) -> _Solution:
     else:
         weight = problem.soft(problem.collapsed.ending)
         v = _solve_linear(rows, weight)
-    choice, work = np.empty(problem.n_states, np.int64), np.empty_like(v)
+    choice, work = np.full(problem.n_states, -1), np.empty_like(v)
     for k in range(1, problem.max_sweeps + 1):
         iterate(rows, weight, 0.0, v, work, accuracy, -1.0, problem.evaluation_sweeps)
         problem.report(k, v)
@@ -373,7 +373,7 @@ def _plan(problem: _Problem, rows: Rows, discount: float, method: str, solution:
     base = v if solution.before is None else solution.before
     q = np.empty((model.n_states, model.n_actions))
     row_values(rows, base, q.ravel())
-    choice = np.empty(problem.n_states, np.int64)
+    choice = np.full(problem.n_states, -1)
     _, size = choose_rows(problem.rows, epsilon, solution.v if solution.before is None else base, choice)
     if problem.collapsed is not None:
         choice = expand(problem.collapsed, rows, choice)

@@ -122,6 +122,8 @@ def _check_choices(recipe: Recipe) -> None:
         )
     if recipe.starts == "every_pair" and (recipe.episode_length is None or recipe.credit != "together"):
         raise ValueError('starts: "every_pair" needs an episode_length and credit = "together"')
+    if recipe.feed == "sweep" and recipe.credit != "together":
+        raise ValueError('credit: outcomes of a model land together; allowed with a sweep: "together"')
     if recipe.credit == "together" and recipe.feed == "rollout" and recipe.starts != "every_pair":
         raise ValueError(
             'credit: "together" lands at the end of a batch; allowed with a sweep or starts = "every_pair"'

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from rlgrid.errors import InputError
 from rlgrid.schema import Reward
 from rlgrid.world import HEADINGS, MOVES, World
 
@@ -21,6 +22,9 @@ Bools = NDArray[np.bool_]
 
 #: Cells times actions times ways to compile at a time, so that the arrays of a block stay small.
 BLOCK = 2**20
+
+#: Outcomes of a block above which a world is refused: a thousand ways into cells that lead to 16,000 others.
+MOST_OUTCOMES = 2**24
 
 
 class Outcome(NamedTuple):
@@ -116,8 +120,8 @@ class _Compiler:
         number[codes] = np.arange(n)
         self.kind = number[world.symbols]
         self.wall = np.array([cell.wall for cell in self.cells])
-        self.targets = {s: world.where(s).astype(np.int32) for s in {c.enter_to for c in self.cells if c.enter_to}}
-        self.targets |= {s: world.where(s).astype(np.int32) for s in {c.leave.to for c in self.cells if c.leave}}
+        led_to = dict.fromkeys(cell.leave.to if cell.leave else cell.enter_to for cell in self.cells)
+        self.targets = {symbol: world.where(symbol).astype(np.int32) for symbol in led_to if symbol is not None}
         self.ways = [ways(world, action) for action in world.actions]
         self.pushes = {way.gust: self._push(way.gust) for action_ways in self.ways for way in action_ways}
         prices = [world.reward.action.get(action) for action in world.actions]
@@ -315,6 +319,11 @@ class _Compiler:
         copies = np.ones(len(next_state), dtype=np.int64)
         for symbol, states in self.targets.items():
             copies[next_state == self.n_states + self.symbols.index(symbol)] = len(states)
+        if (total := int(copies.sum())) > MOST_OUTCOMES:
+            raise InputError(
+                f"{self.world.name}: cells: enter_to and leave with very many targets make {total:,} outcomes; "
+                f"allowed: {MOST_OUTCOMES:,} in a block of cells"
+            )
         row = np.repeat(np.arange(len(counts)), counts)
         source = np.repeat(np.arange(len(next_state)), copies)
         offset = np.arange(len(source)) - np.repeat(np.cumsum(copies) - copies, copies)

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from rlgrid.behaviors import Table, draw
 from rlgrid.dispatch import choice, function, rule
-from rlgrid.model import Tables
 from rlgrid.randomness import Stream, normal, uniform
+from rlgrid.tables import Tables
 
 
 class WorldStarts(NamedTuple):

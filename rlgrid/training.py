@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rlgrid.agent import Agent
+from rlgrid.agent import Agent, episodes_end
 from rlgrid.errors import InputError
 from rlgrid.feeds import Chunk
 from rlgrid.observers import ExactError, Observer
@@ -94,7 +94,7 @@ class Run:
 
     def limits(self, observers: Iterable[Observer]) -> tuple[int, int]:
         """Most steps and episodes of the next chunk: to the end of the budget or the next look of an observer."""
-        left = min([self.budget.amount, *(observer.next_look(self) for observer in observers)]) - self.done
+        left = max(1, min([self.budget.amount, *(observer.next_look(self) for observer in observers)]) - self.done)
         if self.budget.unit == "episodes":
             return self._chunk_steps, left
         return min(self._chunk_steps, left), self._chunk_steps
@@ -141,7 +141,12 @@ def train(
 
 
 def proceed(run: Run, observers: Iterable[Observer] = ()) -> None:
-    """Train until the budget of a run is spent: the loop behind :func:`train`, and behind a run that is resumed."""
+    """Train until the budget of a run is spent: the loop behind :func:`train`, and behind a run that is resumed.
+
+    Raises:
+        InputError: for a budget of episodes where episodes never end.
+    """
+    _check_budget(run)
     told = [run.exact, *observers]
     record = any(observer.records for observer in told)
     run.feed.prepare(run.agent)
@@ -178,6 +183,14 @@ def _interrupts_held() -> Iterator[list[int]]:
         yield held
     finally:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _check_budget(run: Run) -> None:
+    model, recipe = run.feed.model, run.agent.recipe
+    if run.budget.unit != "episodes" or model is None:
+        return
+    if not episodes_end(recipe, model, run.agent.policy if recipe.predicts else None):
+        raise InputError(f"episodes: in {model.name} they never end; allowed: steps, or episode_length set")
 
 
 def make_budget(agent: Agent, steps: int | None, episodes: int | None, sweeps: int | None) -> Budget:

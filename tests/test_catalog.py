@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from published_worlds import PUBLISHED, published_world
 
 from rlgrid import library, rules, tables
+from rlgrid.errors import InputError
 from rlgrid.generators import generate_world
 from rlgrid.model import TabularModel
 from rlgrid.planner import evaluate_exact, solve
@@ -315,3 +316,11 @@ def test_tables_do_not_depend_on_how_many_cells_are_compiled_at_a_time(
         np.testing.assert_array_equal(found, wanted)
     np.testing.assert_array_equal(parts.expected_reward, whole.expected_reward)
     np.testing.assert_array_equal(parts.terminal, whole.terminal)
+
+
+def test_a_world_with_too_many_outcomes_is_refused() -> None:
+    rows = "\n".join(["x." * 100] * 200)
+    rules = "[cells]\nx = { enter_to = '.' }"
+    world = World.from_toml(f'actions = [\'up\', \'right\']\nmap = """\n{rows}\n"""\n{rules}')
+    with pytest.raises(InputError, match=r"^unnamed: cells: enter_to and leave with very many targets make [\d,]+ out"):
+        TabularModel.from_world(world)

@@ -11,9 +11,9 @@ from rlgrid.batch import Batch
 from rlgrid.behaviors import draw
 from rlgrid.kernels import compiled
 from rlgrid.learner import Learner, full, learn, settle
-from rlgrid.model import Tables
 from rlgrid.randomness import Stream
 from rlgrid.sampling import begin, sample
+from rlgrid.tables import Tables
 
 Ints: TypeAlias = NDArray[np.int64]
 Floats: TypeAlias = NDArray[np.float64]

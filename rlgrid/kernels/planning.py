@@ -152,15 +152,20 @@ def iterate(
 
 @compiled
 def choose_rows(rows: Rows, epsilon: float, v: Floats, choice: Ints) -> tuple[float, float]:
-    """Write the greedy row of each state, of equally good ones the first; max |T v - v| and max |v|."""
+    """Write the greedy row of each state; max |T v - v| and max |v|.
+
+    Of equally good rows it keeps the one that ``choice`` names already, else takes the first. (Without keeping, values
+    smaller than the margin would let policy iteration go round in circles.)
+    """
     change, size = 0.0, 0.0
     for s in range(len(v)):
         new, best = optimal_backup(rows, epsilon, v, s)
         margin = TIE * max(1.0, abs(best))
-        for row in range(rows.begin[s], rows.begin[s + 1]):
-            if rows.first[row + 1] > rows.first[row] and row_value(rows, row, v) >= best - margin:
-                choice[s] = row
-                break
+        if choice[s] < 0 or not row_value(rows, choice[s], v) >= best - margin:
+            for row in range(rows.begin[s], rows.begin[s + 1]):
+                if rows.first[row + 1] > rows.first[row] and row_value(rows, row, v) >= best - margin:
+                    choice[s] = row
+                    break
         change = max(change, abs(new - v[s]))
         size = max(size, abs(v[s]))
     return change, size
