@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rlgrid.batch import Batch
-from rlgrid.behaviors import Behavior, EpsilonGreedy, Stored
+from rlgrid.behaviors import Behavior, EpsilonGreedy, Stored, action_tuple
 from rlgrid.errors import InputError, one_of
 from rlgrid.feeds import Feed, Rollout, Sweep
 from rlgrid.learner import Entry, Episode, Improvement, Learner, NoImprovement, Nowhere, OneStep, Together
@@ -144,13 +144,14 @@ class Agent(Actor):
         table = np.full(shape, recipe.initial_value)
         if available is not None and recipe.table == "q":
             table[~available] = -np.inf
-        behavior: Behavior = EpsilonGreedy(recipe.epsilon or 0.0) if policy is None else Stored(policy)
+        actions = action_tuple(n_actions)
+        behavior: Behavior = EpsilonGreedy(recipe.epsilon or 0.0, actions) if policy is None else Stored(policy)
         learner = Learner(
             table=table,
             visits=np.zeros(shape, np.int64),
             clock=np.zeros(1, np.int64),
             discount=discount,
-            target=_target(recipe, behavior),
+            target=_target(recipe, behavior, n_actions),
             window=_window(recipe, shape),
             step_size=to_step_size(recipe.step_size),
             credit=Together(np.zeros(shape), np.zeros(shape)) if recipe.credit == "together" else Entry(),
@@ -220,9 +221,9 @@ def _shared(allowed: NDArray[np.bool_]) -> NDArray[np.float64]:
 _VISITS = {"start": 0, "first": 1, "every": 2}
 
 
-def _target(recipe: Recipe, behavior: Behavior) -> Target:
+def _target(recipe: Recipe, behavior: Behavior, n_actions: int) -> Target:
     if recipe.target == "greedy":
-        return Greedy()
+        return Greedy(action_tuple(n_actions))
     if recipe.target == "next_action":
         return NextAction()
     return Return() if recipe.target == "return" else Expected(behavior)

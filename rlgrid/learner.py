@@ -234,7 +234,7 @@ def _improvement(improvement: Improvement, learner: Learner, change: float) -> N
 def make_greedy(policy: Table, table: Table) -> None:
     """Make a policy greedy in place; of equally good actions it keeps the one it takes, else takes the first."""
     for state in range(table.shape[0]):
-        best = greatest(table, state)
+        best = greatest(table, (), state)
         good = best - TIE * max(1.0, abs(best))
         chosen = 0
         for a in range(table.shape[1] - 1, -1, -1):

@@ -9,12 +9,14 @@ from __future__ import annotations
 from typing import Any, NamedTuple, TypeAlias
 
 from rlgrid.batch import Batch
-from rlgrid.behaviors import Behavior, Table, expected, greatest
+from rlgrid.behaviors import Actions, Behavior, Table, expected, greatest
 from rlgrid.dispatch import choice, rule
 
 
 class Greedy(NamedTuple):
     """max_a q(s', a): value iteration, Q-learning (Sutton & Barto 2e, eqs 4.10 and 6.8; Zhao, Alg. 7.2)."""
+
+    actions: Actions
 
 
 class NextAction(NamedTuple):
@@ -41,7 +43,7 @@ def bootstrap(target: Any, table: Table, batch: Batch, i: int) -> float:  # type
 
 @choice(bootstrap, Greedy)
 def _greedy(target: Greedy, table: Table, batch: Batch, i: int) -> float:
-    return greatest(table, batch.next_state[i])
+    return greatest(table, target.actions, batch.next_state[i])
 
 
 @choice(bootstrap, NextAction)

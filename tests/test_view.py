@@ -1,4 +1,4 @@
-"""Pictures: what is seen and where, and that files are whole. Everything runs without a screen."""
+"""Pictures: what is seen and where. Everything runs without a screen."""
 
 from __future__ import annotations
 
@@ -6,15 +6,12 @@ import os
 
 os.environ["SDL_VIDEODRIVER"] = "dummy"
 
-from pathlib import Path
-
 import numpy as np
 import pygame
 import pytest
-from PIL import Image
 
 from rlgrid.errors import InputError
-from rlgrid.view import Layers, Picture, save_gif
+from rlgrid.view import Layers, Picture
 from rlgrid.view.palette import NEGATIVE, PIT, POSITIVE, WALL, value_colours
 from rlgrid.world import HEADINGS, World
 
@@ -328,58 +325,6 @@ def test_a_long_caption_is_cut_to_the_page() -> None:
 def test_layers_of_another_world_are_refused(layers: Layers, message: str) -> None:
     with pytest.raises(InputError, match=message):
         Picture(open_world(2, 2)).rgb(layers)
-
-
-def test_a_saved_png_holds_the_very_pixels(tmp_path: Path) -> None:
-    picture = Picture(World.from_toml(EVERY_KIND))
-    layers = Layers(agent=0, values=np.arange(25.0), caption="saved")
-    file = tmp_path / "every.png"
-    file.write_text("an older file")
-    picture.save(file, layers)
-    assert np.array_equal(np.asarray(Image.open(file)), picture.rgb(layers))
-    assert [path.name for path in tmp_path.iterdir()] == ["every.png"]
-
-
-def test_a_failed_save_leaves_the_old_file_and_no_rubbish(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    picture = Picture(open_world(2, 2))
-    file = tmp_path / "old.png"
-    file.write_text("an older file")
-
-    def full(self: Path, data: bytes) -> int:
-        with self.open("wb") as half:
-            half.write(data[: len(data) // 2])
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(InputError, match=r"old\.png: cannot be written: No space left on device"):
-        picture.save(file)
-    assert file.read_text() == "an older file"
-    assert list(tmp_path.iterdir()) == [file]
-    with pytest.raises(InputError, match="cannot be written"):
-        picture.save(tmp_path / "missing" / "a.png")
-
-
-def test_a_gif_loops_rests_on_its_last_frame_and_keeps_the_colours(tmp_path: Path) -> None:
-    picture = Picture(open_world(3, 3))
-    frames = [picture.rgb(Layers(agent=state, values=np.arange(9.0))) for state in range(4)]
-    file = tmp_path / "walk.gif"
-    save_gif(file, iter(frames), fps=5)
-    with Image.open(file) as gif:
-        assert gif.info["loop"] == 0
-        assert gif.n_frames == 4
-        durations = []
-        for index, frame in enumerate(frames):
-            gif.seek(index)
-            durations.append(gif.info["duration"])
-            shown = np.asarray(gif.convert("RGB")).astype(int)
-            assert np.abs(shown - frame).mean() < 0.1
-            assert np.array_equal(cell_of(picture, shown, 8)[4, 4], cell_of(picture, frame, 8)[4, 4])
-    assert durations == [200, 200, 200, 1500]
-    assert file.stat().st_size < 100_000
-    with pytest.raises(InputError, match="there are no frames"):
-        save_gif(file, [])
-    with pytest.raises(InputError, match="fps: found 0"):
-        save_gif(file, frames, fps=0)
 
 
 def test_many_frames_do_not_pile_up_sprites() -> None:
