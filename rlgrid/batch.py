@@ -46,16 +46,16 @@ class Batch(NamedTuple):
 
 
 def empty_batch(size: int) -> Batch:
-    """Room for ``size`` transitions of weight 1."""
+    """Room for ``size`` transitions of weight 1; the other columns hold anything until they are written."""
     return Batch(
-        state=np.zeros(size, np.int64),
-        action=np.zeros(size, np.int64),
-        reward=np.zeros(size),
-        next_state=np.zeros(size, np.int64),
-        next_action=np.zeros(size, np.int64),
-        terminated=np.zeros(size, np.bool_),
-        truncated=np.zeros(size, np.bool_),
-        behavior_probability=np.ones(size),
+        state=np.empty(size, np.int64),
+        action=np.empty(size, np.int64),
+        reward=np.empty(size),
+        next_state=np.empty(size, np.int64),
+        next_action=np.empty(size, np.int64),
+        terminated=np.empty(size, np.bool_),
+        truncated=np.empty(size, np.bool_),
+        behavior_probability=np.empty(size),
         weight=np.ones(size),
     )
 

@@ -120,12 +120,11 @@ def _draw_stored(behavior: Stored, table: Table, state: int, stream: Stream) -> 
     u = uniform(stream)
     action = 0
     below = 0.0
-    for a in range(behavior.probability.shape[1]):
-        if behavior.probability[state, a] > 0.0:
-            action = a
-            below += behavior.probability[state, a]
-            if u < below:
-                break
+    for a in range(behavior.probability.shape[1] - 1):  # no early exit, as in rlgrid.sampling.sample
+        below += behavior.probability[state, a]
+        action += u >= below
+    while behavior.probability[state, action] == 0.0:  # u is above a sum that rounding made less than 1
+        action -= 1
     return action, behavior.probability[state, action]
 
 

@@ -88,12 +88,15 @@ class Sweep:
         self.model: TabularModel | None = (model := as_model(source))
         t = model.tables
         state, action = np.divmod(model.row_of_outcome, model.n_actions)
-        self.batch = empty_batch(len(t.next_state))._replace(
+        self.batch = Batch(
             state=state,
             action=action,
             reward=t.reward[t.code],
             next_state=t.next_state.astype(np.int64),
+            next_action=np.zeros(len(state), np.int64),
             terminated=t.terminated[t.code],
+            truncated=np.zeros(len(state), np.bool_),
+            behavior_probability=np.ones(len(state)),
             weight=t.probability[t.code],
         )
 

@@ -44,14 +44,15 @@ Starts: TypeAlias = WorldStarts | ExploringStarts | EveryPair | ChosenStarts
 @function
 def sample(tables: Tables, row: int, stream: Stream) -> tuple[int, float, bool]:
     """Next state, reward and termination of a row ``state * n_actions + action``."""
-    j = tables.first[row]
+    begin_at = tables.first[row]
     last = tables.first[row + 1] - 1
-    if j < last:
+    j = begin_at
+    if begin_at < last:
         u = uniform(stream)
-        below = tables.probability[tables.code[j]]
-        while u >= below and j < last:
-            j += 1
-            below += tables.probability[tables.code[j]]
+        below = 0.0
+        for i in range(begin_at, last):  # no early exit: where it would come is a guess that processors get wrong
+            below += tables.probability[tables.code[i]]
+            j += u >= below
     code = tables.code[j]
     reward = tables.reward[code]
     if tables.noise[code] >= 0:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -12,16 +13,22 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import ArrayLike, NDArray
 
+from rlgrid.batch import Batch, empty_batch
+from rlgrid.behaviors import Stored
 from rlgrid.env import GridWorld
 from rlgrid.errors import InputError
-from rlgrid.kernels.vector import DISABLED, NEXT_STEP, SAME_STEP, refused, start_each, step_each
+from rlgrid.kernels.vector import DISABLED, NEXT_STEP, SAME_STEP, refused, roll_each, start_each, step_each
+from rlgrid.model import check_policy
 from rlgrid.observations import Observations
 from rlgrid.world import World
 
 _MODES = {AutoresetMode.NEXT_STEP: NEXT_STEP, AutoresetMode.SAME_STEP: SAME_STEP, AutoresetMode.DISABLED: DISABLED}
 
 #: A thread has to have so many environments to be worth its start.
-_PER_THREAD = 8192
+_PER_THREAD = 16_384
+
+#: From so many environments on, a quick look at the actions is worth its start.
+_MANY = 1024
 
 _NO_LIMIT = 2**62
 
@@ -78,7 +85,9 @@ class GridWorldVec(VectorEnv[Any, Any, Any]):
         self._over = np.ones(num_envs, np.bool_)
         self._stream = np.zeros((num_envs, 2), np.uint64)
         self._begun = False
-        workers = min(threads or os.cpu_count() or 1, num_envs // _PER_THREAD)
+        self._free = self._mode != DISABLED and bool(one.model.available.all())  # every action is allowed at any time
+        self._threads = threads or os.cpu_count() or 1
+        workers = min(self._threads, num_envs // _PER_THREAD)
         self._parts = np.linspace(0, num_envs, max(workers, 1) + 1).astype(int).tolist()
         self._pool = ThreadPoolExecutor(workers - 1) if workers > 1 else None
 
@@ -137,9 +146,10 @@ class GridWorldVec(VectorEnv[Any, Any, Any]):
         chosen = np.ascontiguousarray(actions, dtype=np.int64)
         if chosen.shape != (n,):
             raise InputError(f"actions: found shape {chosen.shape}; allowed: ({n},)")
-        wrong = refused(self.model.tables.first, self.model.n_actions, chosen, self._place, self._over, self._mode)
-        if wrong >= 0:
-            raise self._refusal(wrong, int(chosen[wrong]))
+        if n < _MANY or not self._surely_allowed(chosen):
+            wrong = refused(self.model.tables.first, self.model.n_actions, chosen, self._place, self._over, self._mode)
+            if wrong >= 0:
+                raise self._refusal(wrong, int(chosen[wrong]))
         state, reward, flags = np.empty((2, n), np.int64), np.empty(n), np.empty((2, n), np.bool_)
         shared: tuple[Any, ...] = (*self.model.tables, self.model.n_actions, chosen)
         shared += (self._place, self._over, self._stream, state, reward, flags, self._limit, self._mode)
@@ -150,6 +160,10 @@ class GridWorldVec(VectorEnv[Any, Any, Any]):
         info = self._final(state[1], flags[0] | flags[1]) if self._mode == SAME_STEP else {}
         return self._observations.many(state[0]), reward, flags[0], flags[1], info
 
+    def _surely_allowed(self, actions: NDArray[np.int64]) -> bool:
+        """A quick look that spares the thorough one: seen as unsigned, a negative action is a large one."""
+        return self._free and self._begun and bool(actions.view(np.uint64).max() < self.model.n_actions)
+
     def _step_parts(self, shared: tuple[Any, ...]) -> None:
         """A part of the environments in each thread."""
 
@@ -157,7 +171,7 @@ class GridWorldVec(VectorEnv[Any, Any, Any]):
             step_each(begin, end, *shared)
 
         assert self._pool is not None
-        parts = list(zip(self._parts[:-1], self._parts[1:], strict=True))
+        parts = list(pairwise(self._parts))
         others = [self._pool.submit(part, begin, end) for begin, end in parts[1:]]
         part(*parts[0])
         for other in others:
@@ -177,6 +191,39 @@ class GridWorldVec(VectorEnv[Any, Any, Any]):
             how = "options={'reset_mask': ...}" if self._begun else "seed=..."
             return InputError(f"environment {i}: its episode has ended; allowed: reset({how}) before step")
         return InputError(f"environment {i}: found action {action}; allowed: 0 to {self.model.n_actions - 1}")
+
+    def rollout(self, policy: ArrayLike, steps: int, *, seed: int | None = 0, out: Batch | None = None) -> Batch:
+        """Act by a policy for so many steps in every environment, and record them.
+
+        Episodes that end are followed by new ones at once, whatever the autoreset mode.
+
+        Args:
+            policy: probabilities [S, A].
+            steps: in each environment.
+            seed: of the policy; the environments go on with their own streams.
+            out: a batch of that size from an earlier call to write into; new memory costs more time than the steps.
+
+        Returns:
+            the transitions of one environment after the other, ``num_envs * steps`` in all.
+
+        Raises:
+            InputError: for a policy that does not fit, or before the first reset.
+        """
+        if not self._begun or steps < 1:
+            raise InputError(f"rollout: found {steps} steps; allowed: at least 1, after reset()")
+        behavior = Stored(check_policy(self.model, policy))
+        streams = np.random.SeedSequence(seed).generate_state(2 * self.num_envs, np.uint64).reshape(-1, 2)
+        streams[:, 1] |= np.uint64(1)
+        batch = empty_batch(self.num_envs * steps) if out is None else out
+        if batch.size != self.num_envs * steps:
+            raise InputError(f"out: found room for {batch.size:,}; allowed: {self.num_envs * steps:,}")
+        shared: tuple[Any, ...]
+        shared = self.model.tables, behavior, self._place, self._over, self._stream, streams, batch, steps, self._limit
+        parts = np.linspace(0, self.num_envs, min(self._threads, self.num_envs) + 1).astype(int).tolist()
+        with ThreadPoolExecutor(self._threads) as pool:
+            for part in [pool.submit(roll_each, a, b, *shared) for a, b in pairwise(parts)]:
+                part.result()
+        return batch
 
     @property
     def states(self) -> NDArray[np.int64]:

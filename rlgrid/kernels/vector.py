@@ -11,6 +11,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from rlgrid.batch import Batch
+from rlgrid.behaviors import draw
 from rlgrid.kernels import compiled
 from rlgrid.sampling import sample, sample_start
 from rlgrid.tables import Tables
@@ -74,6 +76,38 @@ def step_each(
         over[i] = (ends or cut) and mode != SAME_STEP
         out_state[0, i], out_reward[i] = state, pay
         out_flags[0, i], out_flags[1, i] = ends, cut
+
+
+@compiled
+def roll_each(
+    begin: int, end: int, tables: Tables, behavior: Any, place: Ints, over: Bools, stream: NDArray[np.uint64],
+    behavior_stream: NDArray[np.uint64], batch: Batch, steps: int, limit: int,
+) -> None:  # fmt: skip
+    """Act by a stored policy for so many steps in the environments ``begin`` to ``end``; environment i fills the
+    transitions ``i * steps`` to ``(i + 1) * steps`` of the batch."""
+    policy = behavior.probability
+    n_actions = policy.shape[1]
+    for i in range(begin, end):
+        if over[i]:
+            place[0, i], place[1, i], over[i] = sample_start(tables, stream[i]), 0, False
+        state, elapsed = place[0, i], place[1, i]
+        action, probability = draw(behavior, policy, state, behavior_stream[i])
+        for k in range(i * steps, (i + 1) * steps):
+            next_state, reward, ends = sample(tables, state * n_actions + action, stream[i])
+            elapsed += 1
+            cut = not ends and elapsed >= limit
+            batch.state[k], batch.action[k], batch.reward[k], batch.next_state[k] = state, action, reward, next_state
+            batch.terminated[k], batch.truncated[k], batch.behavior_probability[k] = ends, cut, probability
+            state = next_state
+            if ends:
+                batch.next_action[k] = 0
+            else:
+                action, probability = draw(behavior, policy, state, behavior_stream[i])
+                batch.next_action[k] = action
+            if ends or cut:
+                state, elapsed = sample_start(tables, stream[i]), 0
+                action, probability = draw(behavior, policy, state, behavior_stream[i])
+        place[0, i], place[1, i] = state, elapsed
 
 
 @compiled
