@@ -13,7 +13,7 @@ from rlgrid.behaviors import Behavior, EpsilonGreedy, Stored, action_tuple
 from rlgrid.errors import InputError, one_of
 from rlgrid.feeds import Feed, Rollout, Sweep
 from rlgrid.learner import Entry, Episode, Improvement, Learner, NoImprovement, Nowhere, OneStep, Together
-from rlgrid.model import TabularModel, check_policy
+from rlgrid.model import TabularModel, check_probabilities, resolve_discount
 from rlgrid.randomness import Stream, new_stream
 from rlgrid.recipe import Recipe, read_recipe, step_size_keys, to_step_size
 from rlgrid.spaces import spaces_of
@@ -23,20 +23,10 @@ from rlgrid.targets import Expected, Greedy, NextAction, Return, Target
 if TYPE_CHECKING:
     import gymnasium
 
-#: Where neither the caller nor the recipe nor the world names a discount.
-DEFAULT_DISCOUNT = 0.99
-
 _NEVER = 2**62
 
-
-def resolve_discount(*candidates: float | None) -> float:
-    """The first discount that is given."""
-    for discount in candidates:
-        if discount is not None:
-            if not 0 <= discount <= 1:
-                raise InputError(f"discount: found {discount:g}; allowed: 0 to 1")
-            return float(discount)
-    return DEFAULT_DISCOUNT
+#: A return that waits longer than so many steps would fill the memory.
+_LONGEST_EPISODE = 2**24
 
 
 class Actor:
@@ -54,8 +44,19 @@ class Actor:
         self.n_actions = n_actions
         self.streams = streams
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """States and actions."""
+        return len(self.learner.table), self.n_actions
+
     def act(self, state: int) -> int:
-        """Draw an action for a state."""
+        """Draw an action for a state.
+
+        Raises:
+            InputError: for a state that is not one.
+        """
+        if not 0 <= int(state) < len(self.learner.table):
+            raise InputError(f"state: found {state}; allowed: 0 to {len(self.learner.table) - 1}")
         from rlgrid.kernels.interaction import choose  # Numba loads when it is used
 
         action, _ = choose(self.behavior, self.learner.table, int(state), self.streams[0])
@@ -65,7 +66,7 @@ class Actor:
         """Learn from a batch: its transitions in order, then what lands at its end."""
         from rlgrid.kernels.interaction import learn_batch
 
-        _check_batch(batch, len(self.learner.table), self.n_actions)
+        _check_batch(batch, *self.shape)
         done = learn_batch(self.learner, batch, 0)
         while done < batch.size:
             self.make_room()
@@ -90,6 +91,11 @@ class Actor:
         """Double the window, which waits for the end of a long episode."""
         window = self.learner.window
         assert isinstance(window, Episode)
+        if len(window.state) >= _LONGEST_EPISODE:
+            raise InputError(
+                f"an episode has gone on for {len(window.state):,} steps, and a return waits for its end; "
+                "allowed: episode_length set, or a policy that ends"
+            )
         longer = window._replace(
             state=np.concatenate([window.state, np.zeros_like(window.state)]),
             column=np.concatenate([window.column, np.zeros_like(window.column)]),
@@ -313,8 +319,8 @@ def load_agent(
     spaces = spaces_of(env)
     start_policy = chosen.policy if given_policy is None else given_policy
     policy = _initial_policy(start_policy, spaces.actions, spaces.available)
-    if policy is not None and spaces.model is not None:
-        policy = check_policy(spaces.model, policy)
+    if policy is not None:
+        policy = check_probabilities(policy, spaces.available)
     if chosen.target == "return" and spaces.model is not None and not episodes_end(chosen, spaces.model, policy):
         raise InputError(
             f"{chosen.name}: in {spaces.model.name} episodes never end, and a return has to; "

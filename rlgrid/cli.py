@@ -54,7 +54,14 @@ def worlds(
     if json:
         return _print_json([_world_facts(world) for world in loaded])
     rows = [
-        (w.name, f"{w.shape[0]} x {w.shape[1]}", str(w.n_actions), f"{w.discount or 0:g}", w.source) for w in loaded
+        (
+            w.name,
+            f"{w.shape[0]} x {w.shape[1]}",
+            str(w.n_actions),
+            "-" if w.discount is None else f"{w.discount:g}",
+            w.source,
+        )
+        for w in loaded
     ]
     _print_table(("world", "size", "actions", "discount", "source"), rows)
 
@@ -150,15 +157,18 @@ def train(
     from rlgrid.training import make_budget, proceed
 
     if resume:
-        run = _resumed(out, steps or episodes or sweeps)
+        budget = {
+            unit: n for unit, n in (("steps", steps), ("episodes", episodes), ("sweeps", sweeps)) if n is not None
+        }
+        run = _resumed(out, agent, world, budget, set or [])
     else:
         env = GridWorld(world)
         made = load_agent(agent, env, seed=seed, **_settings(set or []))
         from rlgrid.training import Run
 
         run = Run(made, env, make_budget(made, steps, episodes, sweeps))
-    observers: list[Observer] = [] if json else [ProgressBar()]
-    observers += [EpisodeLog(out)] if out is not None else []
+    observers: list[Observer] = [EpisodeLog(out)] if out is not None else []
+    observers += [] if json else [ProgressBar()]
     observers += [Watch()] if watch else []
     proceed(run, observers)
     facts = _run_facts(run)
@@ -268,28 +278,41 @@ def _saved(folder: str) -> tuple[Any, GridWorld]:
     return saved, GridWorld(saved.world)
 
 
-def _resumed(out: str | None, amount: int | None) -> Run:
+def _resumed(out: str | None, agent: str, world: str, budget: dict[str, int], settings: list[str]) -> Run:
     """The run in a folder, with a budget that may be larger than before."""
+    from rlgrid.recipe import read_recipe
+    from rlgrid.world import load_world
+
     if out is None:
         raise InputError("--resume: it needs --out; allowed: --out with the folder of the run to go on with")
+    if settings:
+        raise InputError("--resume: a run goes on with its own settings; allowed: no --set")
     saved, env = _saved(out)
     run: Run = saved.run(env)
-    if amount is not None:
-        run.budget = run.budget._replace(amount=amount)
+    for kind, given, own in (
+        ("agent", read_recipe(agent, {}).name, run.agent.recipe.name),
+        ("world", load_world(world).name, env.world.name),
+    ):
+        if given != own:
+            raise InputError(f"--resume: {out} is a run of the {kind} {own}; found {given}")
+    if set(budget) - {run.budget.unit}:
+        raise InputError(f"--resume: {out} counts {run.budget.unit}; found {' and '.join(budget)}")
+    run.budget = run.budget._replace(amount=budget.get(run.budget.unit, run.budget.amount))
     return run
 
 
 def _print_table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
     from rich.console import Console
-    from rich.table import Table
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title, column in zip(header, zip(header, *rows, strict=True), strict=True):
-        width = None if title == header[-1] else max(map(len, column))  # only the last column is cut where it must be
-        table.add_column(title, no_wrap=True, overflow="ellipsis", min_width=width)
-    for row in rows:
-        table.add_row(*row)
-    Console().print(table)
+    console = Console(highlight=False)
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    widths[-1] = max(20, console.width - sum(widths[:-1]) - 2 * len(widths))  # only the last column is ever cut
+    for row in (header, *rows):
+        texts = [
+            text if len(text) <= width else text[: width - 1] + "…" for text, width in zip(row, widths, strict=True)
+        ]
+        line = "  ".join(text.ljust(width) for text, width in zip(texts, widths, strict=True))
+        console.print(line.rstrip(), style="bold" if row is header else None, markup=False, soft_wrap=True)
 
 
 def _print_json(value: Any) -> None:

@@ -123,7 +123,7 @@ def _show_table(console: Console, env: GridWorld, plan: Plan, learned: list[Lear
     console.print()
     console.print(table)
     console.print(
-        "exact error  greatest |v - v*| over all states that can be reached\n"
+        "exact error  greatest |v - v*| over all states, those that are seldom visited too\n"
         "greedy       exact value of the greedy policy at the start, beside the optimum\n"
     )
 

@@ -35,13 +35,16 @@ if TYPE_CHECKING:
     from rlgrid.training import Run
 
 _SCHEMA = """
-CREATE TABLE block (first INTEGER PRIMARY KEY, total BLOB, length BLOB, terminated BLOB, final_reward BLOB);
+CREATE TABLE block (first INTEGER PRIMARY KEY, total BLOB, length BLOB, terminated BLOB, final_state BLOB);
 CREATE TABLE trajectory (episode INTEGER PRIMARY KEY, state BLOB, action BLOB, reward BLOB, terminated INTEGER);
 CREATE TABLE error (done INTEGER PRIMARY KEY, error REAL);
 """
 
 #: Written to disk at least this often, and at the end of the run however it ends.
 _FLUSH_SECONDS = 1.0
+
+#: The checkpoint at least this often.
+_SAVE_SECONDS = 20.0
 
 #: Most steps of a trajectory; longer ones are not kept.
 _LONGEST_TRAJECTORY = 100_000
@@ -94,16 +97,33 @@ class EpisodeLog(Observer):
         if not isinstance(env, GridWorld):
             raise InputError(f"log: found an environment {env}; allowed: a GridWorld, whose world can be written down")
         run.feed.state()  # refuses what could not be resumed, before anything is written
-        resumed = run.steps > 0
+        resumed = run.resumed and (self.folder / "episodes.sqlite").is_file()
         if not resumed:
             self._create(run, env)
         self._broken = run.episodes + 1 if resumed else 0  # an episode whose beginning was not seen here
         self._errors_written = 0
         self._first = run.episodes + 1
         self._database = sqlite3.connect(self.folder / "episodes.sqlite", isolation_level=None)
-        if not resumed:
+        if resumed:
+            self._forget_what_came_later(run)
+        else:
             self._database.executescript(_SCHEMA)
         self._flushed = time.monotonic()
+        self._save(run)
+
+    def _forget_what_came_later(self, run: Run) -> None:
+        """Drop episodes that were logged after the checkpoint from which the run goes on; they will come again."""
+        with self._database as database:
+            database.execute("BEGIN")
+            database.execute("DELETE FROM block WHERE first > ?", (run.episodes,))
+            database.execute("DELETE FROM trajectory WHERE episode > ?", (run.episodes,))
+            database.execute("DELETE FROM error WHERE done > ?", (run.done,))
+            database.execute("COMMIT")
+
+    def _save(self, run: Run) -> None:
+        """Write the checkpoint; always right after a flush, so that blocks of episodes end where checkpoints do."""
+        save_checkpoint(self.folder / "checkpoint.npz", run)
+        self._saved = time.monotonic()
 
     def _create(self, run: Run, env: GridWorld) -> None:
         try:
@@ -119,7 +139,8 @@ class EpisodeLog(Observer):
             run.agent.seed, run.agent.discount, run.budget.unit, run.budget.amount, {p: version(p) for p in packages}
         )
         write_atomically(self.folder / "world.toml", env.world.to_toml().encode())
-        write_atomically(self.folder / "agent.toml", recipe_to_toml(run.agent.recipe).encode())
+        recipe = msgspec.structs.replace(run.agent.recipe, discount=run.agent.discount)
+        write_atomically(self.folder / "agent.toml", recipe_to_toml(recipe).encode())
         write_atomically(self.folder / "run.json", msgspec.json.format(msgspec.json.encode(settings)))
 
     def see(self, run: Run, chunk: Chunk) -> None:
@@ -130,11 +151,13 @@ class EpisodeLog(Observer):
             self._keep_trajectories(first, chunk)
         if time.monotonic() - self._flushed > _FLUSH_SECONDS:
             self._flush(run)
+            if time.monotonic() - self._saved > _SAVE_SECONDS:
+                self._save(run)
 
     def end(self, run: Run) -> None:
         self._flush(run)
         self._database.close()
-        save_checkpoint(self.folder / "checkpoint.npz", run)
+        self._save(run)
 
     def _wanted(self, episode: int) -> bool:
         if episode == self._broken:
@@ -183,7 +206,7 @@ class EpisodeLog(Observer):
         self._flushed = time.monotonic()
 
 
-_BLOCK_TYPES = ("<f8", "<i8", "?", "<f8")
+_BLOCK_TYPES = ("<f8", "<i8", "?", "<i8")
 
 
 class SavedRun:
@@ -218,6 +241,7 @@ class SavedRun:
         agent = load_agent(recipe, env, seed=self.settings.seed, discount=self.settings.discount)
         run = Run(agent, env, Budget(self.settings.unit, self.settings.amount))
         load_checkpoint(self.folder / "checkpoint.npz", run)
+        run.resumed = True
         return run
 
     def _query(self, text: str, *values: int) -> list[tuple[Any, ...]]:

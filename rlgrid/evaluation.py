@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from rlgrid.agent import policy_actor
 from rlgrid.errors import InputError
 from rlgrid.feeds import Rollout
-from rlgrid.model import TabularModel, check_policy
-from rlgrid.spaces import model_of, spaces_of
+from rlgrid.model import TabularModel, check_probabilities
+from rlgrid.spaces import spaces_of
 
 if TYPE_CHECKING:
     import gymnasium
@@ -30,7 +30,7 @@ class Score(NamedTuple):
     mean_return: float  # undiscounted
     half_width: float  # of the 95 % confidence interval of the mean return (normal approximation)
     mean_length: float
-    success_rate: float  # share that ended by termination with the best reward that any termination pays
+    success_rate: float  # share that ended in a cell where ending pays the most on average; nan without a model
     truncated_rate: float  # share that a time limit cut off
 
 
@@ -64,10 +64,9 @@ def evaluate(
     if seed is not None and seed < 0:
         raise InputError(f"seed: found {seed}; allowed: at least 0, or none")
     spaces = spaces_of(env)
-    if spaces.model is not None:
-        policy = check_policy(spaces.model, policy)
+    policy = check_probabilities(policy, spaces.available)
     env_seed, policy_seed = np.random.SeedSequence(seed).spawn(2)
-    actor = policy_actor(np.ascontiguousarray(policy, dtype=np.float64), policy_seed)
+    actor = policy_actor(policy, policy_seed)
     rollout = Rollout(env, episode_length=episode_length, seed=int(env_seed.generate_state(1)[0]))
     rollout.limit = min(rollout.limit, DEFAULT_EPISODE_LENGTH) if not episode_length else rollout.limit
     chunks = []
@@ -76,22 +75,23 @@ def evaluate(
         chunk = rollout.advance(actor, 1_000_000, left, record=False)
         left -= len(chunk.finished.total)
         chunks.append(chunk.finished)
-    total, length, terminated, final_reward = (np.concatenate(column) for column in zip(*chunks, strict=True))
-    best = _best_end(model_of(env)) if spaces.model is not None else max(final_reward[terminated], default=np.inf)
+    total, length, terminated, final_state = (np.concatenate(column) for column in zip(*chunks, strict=True))
     spread = float(np.std(total, ddof=1)) if episodes > 1 else float("nan")
     return Score(
         episodes=episodes,
         mean_return=float(np.mean(total)),
         half_width=_Z * spread / episodes**0.5,
         mean_length=float(np.mean(length)),
-        success_rate=float(np.mean(terminated & (final_reward >= best))),
+        success_rate=_success_rate(spaces.model, terminated, final_state),
         truncated_rate=float(1.0 - np.mean(terminated)),
     )
 
 
-def _best_end(model: TabularModel | None) -> float:
-    """The best reward of an outcome that ends an episode somewhere else than in a terminal state."""
-    assert model is not None
+def _success_rate(model: TabularModel | None, terminated: NDArray[np.bool_], final_state: NDArray[np.int64]) -> float:
+    if model is None:
+        return float("nan")
     t = model.tables
     ends = t.terminated[t.code] & ~model.terminal[model.row_of_outcome // model.n_actions]
-    return float(max(t.reward[t.code[ends]], default=np.inf))
+    pays = np.full(model.n_states, -np.inf)
+    np.maximum.at(pays, t.next_state[ends], t.reward[t.code[ends]])
+    return float(np.mean(terminated & (pays[final_state] >= pays.max() - 1e-9 * max(1.0, abs(pays.max())))))

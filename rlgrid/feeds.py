@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 import gymnasium
 import numpy as np
-from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
 from numpy.typing import ArrayLike, NDArray
 
 from rlgrid.batch import Batch, empty_batch, joined
@@ -16,12 +15,11 @@ from rlgrid.errors import InputError
 from rlgrid.model import TabularModel, as_model
 from rlgrid.randomness import Stream, new_stream
 from rlgrid.sampling import ChosenStarts, EveryPair, ExploringStarts, Starts, WorldStarts
-from rlgrid.spaces import Indexed, model_of
+from rlgrid.spaces import Indexed, stepped_model
+from rlgrid.wrappers import NO_LIMIT
 
 if TYPE_CHECKING:
     from rlgrid.agent import Actor
-
-_NO_LIMIT = 2**62
 
 #: Transitions kept of a chunk that nobody asked to see.
 _RING = 1024
@@ -36,12 +34,12 @@ class Finished(NamedTuple):
     total: NDArray[np.float64]  # undiscounted return
     length: NDArray[np.int64]
     terminated: NDArray[np.bool_]  # False: cut off by a time limit
-    final_reward: NDArray[np.float64]
+    final_state: NDArray[np.int64]
 
 
 def _room(capacity: int) -> Finished:
     bools = np.zeros(capacity, np.bool_)
-    return Finished(np.zeros(capacity), np.zeros(capacity, np.int64), bools, np.zeros(capacity))
+    return Finished(np.zeros(capacity), np.zeros(capacity, np.int64), bools, np.zeros(capacity, np.int64))
 
 
 class Chunk(NamedTuple):
@@ -145,10 +143,10 @@ class Rollout:
                 "rollout: found a model; allowed: an environment to step through, such as GridWorld(world)"
             )
         self.env = env
-        self.model, limit = _known_model(env)
+        self.model, limit = stepped_model(env)
         self.schedule = env.unwrapped.schedule if isinstance(env.unwrapped, ChangingGridWorld) else []
         self.progress = np.zeros(2, dtype=np.int64)  # steps in all, and the place in the schedule
-        self.limit = min(limit, episode_length or _NO_LIMIT)
+        self.limit = min(limit, episode_length or NO_LIMIT)
         self.starts, self.batch_episodes = _starts(self.model, starts, episodes_per_pair)
         self.episode_length = episode_length
         self.place = np.array([-1, 0, 0], dtype=np.int64)
@@ -181,17 +179,17 @@ class Rollout:
     def _until_change(self) -> int:
         """Enter the world that is due, and say for how many steps it holds for certain."""
         if not self.schedule:
-            return _NO_LIMIT
+            return NO_LIMIT
         taken, at = self.progress.tolist()
         at = self.progress[1] = current(self.schedule, at, taken, int(self.place[0]))
         self.model = self.schedule[at][1]
-        return max(1, self.schedule[at + 1][0] - taken) if at + 1 < len(self.schedule) else _NO_LIMIT
+        return max(1, self.schedule[at + 1][0] - taken) if at + 1 < len(self.schedule) else NO_LIMIT
 
     def collect(self, agent: Actor, *, steps: int | None = None, episodes: int | None = None) -> Batch:
         """Let an agent act, and learn as it is made to, for so many steps or episodes; what it saw."""
         if (steps is None) == (episodes is None):
             raise InputError("collect: allowed: exactly one of steps and episodes")
-        left_steps, left_episodes = steps or _NO_LIMIT, episodes or _NO_LIMIT
+        left_steps, left_episodes = steps or NO_LIMIT, episodes or NO_LIMIT
         batches = []
         while left_steps > 0 and left_episodes > 0:
             chunk = self.advance(agent, min(left_steps, 65_536), left_episodes, record=True)
@@ -255,27 +253,13 @@ class Rollout:
             steps += 1
             i = i + 1 if i + 1 < batch.size else 0
             if terminated or truncated:
-                for column, value in zip(finished, (total, elapsed, terminated, reward), strict=True):
+                for column, value in zip(finished, (total, elapsed, terminated, next_state), strict=True):
                     column[episodes] = value
                 episodes += 1
                 state = -1
         self.place[:] = state, action, elapsed
         self.gauge[:] = probability, total
         return steps, episodes
-
-
-def _known_model(env: gymnasium.Env[Any, Any]) -> tuple[TabularModel | None, int]:
-    """The model behind wrappers that change nothing but a time limit, and that limit."""
-    limit = _NO_LIMIT
-    while isinstance(env, gymnasium.Wrapper):
-        if isinstance(env, TimeLimit):
-            limit = min(limit, env._max_episode_steps)
-        elif not isinstance(env, PassiveEnvChecker | OrderEnforcing):
-            return None, _NO_LIMIT
-        env = env.env
-    if isinstance(env, GridWorld):
-        limit = min(limit, env.model.max_episode_steps or _NO_LIMIT)
-    return model_of(env), limit
 
 
 def _stream(env: gymnasium.Env[Any, Any], seed: int | None) -> Stream:

@@ -23,10 +23,25 @@ from rlgrid.tables import (
     to_cumulative,
 )
 from rlgrid.world import World
+from rlgrid.wrappers import transparent_base
 
 if TYPE_CHECKING:
     import gymnasium
     from scipy.sparse import csr_array
+
+
+#: Where neither the caller nor the recipe nor the world names a discount.
+DEFAULT_DISCOUNT = 0.99
+
+
+def resolve_discount(*candidates: float | None) -> float:
+    """The first discount that is given."""
+    for discount in candidates:
+        if discount is not None:
+            if not 0 <= discount <= 1:
+                raise InputError(f"discount: found {discount:g}; allowed: 0 to 1")
+            return float(discount)
+    return DEFAULT_DISCOUNT
 
 
 class TabularModel:
@@ -116,7 +131,11 @@ class TabularModel:
         Raises:
             InputError: where the environment has no ``P``, or its rows are not probabilities.
         """
-        base: Any = env.unwrapped
+        base: Any = transparent_base(env)
+        if base is None:
+            raise InputError(
+                f"{env}: it may change what is seen or paid, so its model is not known; allowed: the env itself"
+            )
         if isinstance(own := getattr(base, "model", None), cls):
             return own
         name = env.spec.id if env.spec else type(base).__name__
@@ -305,11 +324,16 @@ def as_model(source: World | TabularModel | gymnasium.Env[Any, Any]) -> TabularM
 
 def check_policy(model: TabularModel, policy: ArrayLike) -> Floats:
     """A policy [S, A] as contiguous floats; its rows have to be probabilities of available actions."""
+    return check_probabilities(policy, model.available)
+
+
+def check_probabilities(policy: ArrayLike, available: Bools) -> Floats:
+    """A policy as contiguous floats; its rows have to be probabilities of the actions in ``available`` [S, A]."""
     array = np.ascontiguousarray(policy, dtype=np.float64)
-    if array.shape != (model.n_states, model.n_actions):
-        raise InputError(f"policy: found shape {array.shape}; allowed: {(model.n_states, model.n_actions)}, [S, A]")
+    if array.shape != available.shape:
+        raise InputError(f"policy: found shape {array.shape}; allowed: {available.shape}, [S, A]")
     wrong = ~(np.isclose(array.sum(axis=1), 1.0, rtol=0, atol=ROW_SUM_TOLERANCE) & (array >= 0).all(axis=1))
-    wrong |= ((array > 0) & ~model.available).any(axis=1)
+    wrong |= ((array > 0) & ~available).any(axis=1)
     if wrong.any():
         s = int(np.argmax(wrong))
         raise InputError(f"policy: found {array[s].tolist()} in state {s}; allowed: probabilities of available actions")

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rlgrid.agent import resolve_discount
 from rlgrid.certificate import accuracy_of, certified, enclosure
 from rlgrid.errors import InputError, one_of
 from rlgrid.graph import Floats, Ints, rows_at, uniform_weights
@@ -30,7 +29,7 @@ from rlgrid.kernels.planning import (
     sweep,
 )
 from rlgrid.learner import TIE
-from rlgrid.model import TabularModel, as_model, check_policy
+from rlgrid.model import TabularModel, as_model, check_policy, resolve_discount
 from rlgrid.undiscounted import Collapsed, collapse, expand, resting_classes
 from rlgrid.world import World
 

@@ -162,12 +162,9 @@ def step_size_keys(step_size: StepSize) -> StepSizeKeys:
 
 
 def recipe_to_toml(recipe: Recipe) -> str:
-    """The TOML text of a recipe; keys at their default are left out."""
-    lines = []
-    for key, value in msgspec.to_builtins(recipe).items():
-        if value != msgspec.structs.fields(recipe)[recipe.__struct_fields__.index(key)].default:
-            lines.append(f"{key} = {_toml(value)}\n")
-    return "".join(lines)
+    """The TOML text of a recipe with every key that has a value, those at their default too."""
+    keys = msgspec.to_builtins(recipe).items()
+    return "".join(f"{key} = {_toml(value)}\n" for key, value in keys if value is not None)
 
 
 def _toml(value: Any) -> str:

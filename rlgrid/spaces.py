@@ -9,8 +9,13 @@ import numpy as np
 from gymnasium.spaces import Discrete, MultiDiscrete, Tuple
 from numpy.typing import NDArray
 
+from rlgrid.changing import ChangingGridWorld
+from rlgrid.env import GridWorld
 from rlgrid.errors import InputError
 from rlgrid.model import TabularModel
+from rlgrid.wrappers import NO_LIMIT, TOY_TEXT, keeps_rules, silent_base, transparent_base
+
+GRIDWORLDS = (GridWorld, ChangingGridWorld)
 
 #: More states than this would not fit a table.
 MOST_STATES = 50_000_000
@@ -44,11 +49,13 @@ class Indexed:
 
     def index(self, element: Any) -> int:
         """The number of an element."""
-        if self.single:
-            return int(element) - self.starts[0]
         number: int = 0
-        for part, size, start in zip(element, self.sizes, self.starts, strict=True):
-            number = number * size + int(part) - start
+        parts = (element,) if self.single else element
+        for part, size, start in zip(parts, self.sizes, self.starts, strict=True):
+            place = int(part) - start
+            if not 0 <= place < size:  # compiled code would read and write out of its arrays
+                raise InputError(f"the environment gave the observation {element}, which is not in its own space")
+            number = number * size + place
         return number
 
 
@@ -69,10 +76,11 @@ def spaces_of(env: gymnasium.Env[Any, Any] | TabularModel) -> Spaces:
     Raises:
         InputError: where states are not finitely many, or actions are not ``Discrete``.
     """
-    model = model_of(env)
+    model = model_of(env) if isinstance(env, gymnasium.Env | TabularModel) else None
     if model is not None:
         return Spaces(model.n_states, model.n_actions, model.actions, model.available, model.discount, model)
-    assert not isinstance(env, TabularModel)
+    if not isinstance(env, gymnasium.Env):
+        raise InputError(f"env: found {env!r}; allowed: an environment, such as rlgrid.GridWorld(world)")
     if not isinstance(env.action_space, Discrete):
         raise InputError(f"{env}: found the actions {env.action_space}; allowed: Discrete")
     try:
@@ -85,7 +93,25 @@ def spaces_of(env: gymnasium.Env[Any, Any] | TabularModel) -> Spaces:
 
 
 def model_of(env: gymnasium.Env[Any, Any] | TabularModel) -> TabularModel | None:
-    """The model of an environment, where it has one."""
+    """The model of an environment, where it has one that says what its steps do.
+
+    A wrapper that changes what is seen or paid, or a subclass that steps differently, makes its ``P`` say nothing.
+    """
     if isinstance(env, TabularModel):
         return env
-    return TabularModel.from_env(env) if hasattr(env.unwrapped, "P") else None
+    base = transparent_base(env)
+    if base is None or not hasattr(base, "P"):
+        return None
+    known = isinstance(base, (*TOY_TEXT, GridWorld))
+    return TabularModel.from_env(env) if not known or keeps_rules(base, (*TOY_TEXT, *GRIDWORLDS)) else None
+
+
+def stepped_model(env: gymnasium.Env[Any, Any]) -> tuple[TabularModel | None, int]:
+    """The model whose steps a compiled loop may take in place of the environment's own, and the time limit."""
+    base, limit = silent_base(env)
+    if base is None or not keeps_rules(base, (*TOY_TEXT, *GRIDWORLDS)):
+        return None, NO_LIMIT
+    model = model_of(env)
+    if isinstance(base, GridWorld):
+        limit = min(limit, base.model.max_episode_steps or NO_LIMIT)
+    return model, limit

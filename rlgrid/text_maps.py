@@ -35,7 +35,7 @@ def value_map(world: World, values: NDArray[np.float64], digits: int = 2) -> str
     ['1.00', '-0.25', '#', '10.00']
     """
     wall = world.mask("wall")
-    texts = ["#" if wall[s] else f"{value + 0.0:.{digits}f}" for s, value in enumerate(values)]
+    texts = ["#" if wall[s] else f"{round(float(value), digits) + 0.0:.{digits}f}" for s, value in enumerate(values)]
     return _layout(world, texts)
 
 

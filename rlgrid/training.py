@@ -17,6 +17,7 @@ from rlgrid.agent import Agent, episodes_end
 from rlgrid.errors import InputError
 from rlgrid.feeds import Chunk
 from rlgrid.observers import ExactError, Observer
+from rlgrid.spaces import spaces_of
 
 if TYPE_CHECKING:
     import gymnasium
@@ -46,9 +47,16 @@ class Run:
         episodes: episodes finished so far.
         seconds: time spent acting and learning.
         exact: the observer behind :attr:`errors`.
+        resumed: whether it goes on with a run that was saved.
     """
 
     def __init__(self, agent: Agent, env: gymnasium.Env[Any, Any] | TabularModel, budget: Budget) -> None:
+        spaces = spaces_of(env)
+        if (spaces.n_states, spaces.n_actions) != agent.shape:
+            raise InputError(
+                f"train: found an agent for {agent.shape[0]} states and {agent.shape[1]} actions; "
+                f"allowed: one made for this environment, with {spaces.n_states} and {spaces.n_actions}"
+            )
         self.agent = agent
         self.env = env
         self.feed = agent.feed(env)
@@ -57,6 +65,7 @@ class Run:
         self.episodes = 0
         self.seconds = 0.0
         self.exact = ExactError()
+        self.resumed = False
         self._chunk_steps = _FIRST_CHUNK
         self._returns: list[NDArray[np.float64]] = []
         self._lengths: list[NDArray[np.int64]] = []
@@ -112,6 +121,8 @@ def train(
 ) -> Run:
     """Train an agent in an environment.
 
+    Every call begins with the environment's random stream as the agent's seed sets it.
+
     Args:
         agent: from :func:`rlgrid.load_agent`; it is changed.
         env: the environment or model to learn from.
@@ -149,12 +160,12 @@ def proceed(run: Run, observers: Iterable[Observer] = ()) -> None:
     _check_budget(run)
     told = [run.exact, *observers]
     record = any(observer.records for observer in told)
-    run.feed.prepare(run.agent)
     with _interrupts_held() as interrupts:
         with ExitStack() as stack:
             for observer in told:
                 observer.begin(run)
                 stack.callback(observer.end, run)
+            run.feed.prepare(run.agent)
             while run.done < run.budget.amount and not interrupts:
                 max_steps, max_episodes = run.limits(told)
                 started = time.perf_counter()
@@ -210,6 +221,6 @@ def make_budget(agent: Agent, steps: int | None, episodes: int | None, sweeps: i
             f"{agent.recipe.name}: found {' and '.join(given) or 'no budget'}; allowed: one of {', '.join(units)}"
         )
     unit, amount = next(iter(given.items()))
-    if amount < 1:
-        raise InputError(f"{unit}: found {amount}; allowed: at least 1")
+    if not isinstance(amount, int) or amount < 1:
+        raise InputError(f"{unit}: found {amount}; allowed: a whole number of at least 1")
     return Budget(unit, amount)

@@ -68,14 +68,14 @@ class Cell(_Struct, frozen=True):
 
     def __post_init__(self) -> None:
         if self.bump is not None and not self.wall:
-            raise ValueError('"bump" is paid by who runs into a wall; add wall = true')
+            raise InputError('"bump" is paid by who runs into a wall; add wall = true')
         exclusive = [key for key in ("wall", "enter_to", "leave", "exit", "terminal") if getattr(self, key)]
         if len(exclusive) > 1:
-            raise ValueError(f'"{exclusive[0]}" and "{exclusive[1]}" exclude each other')
+            raise InputError(f'"{exclusive[0]}" and "{exclusive[1]}" exclude each other')
         if self.start and (self.wall or self.terminal):
-            raise ValueError(f'"start" and "{"wall" if self.wall else "terminal"}" exclude each other')
+            raise InputError(f'"start" and "{"wall" if self.wall else "terminal"}" exclude each other')
         if self.wall and self.enter is not None:
-            raise ValueError('"wall" and "enter" exclude each other; a wall is never entered')
+            raise InputError('"wall" and "enter" exclude each other; a wall is never entered')
 
 
 class RewardRules(_Struct, frozen=True):
@@ -97,13 +97,13 @@ class Slip(_Struct, frozen=True):
     def __post_init__(self) -> None:
         if (self.turn is None) == (self.random is None):
             found = 'neither "turn" nor "random"' if self.turn is None else 'both "turn" and "random"'
-            raise ValueError(f"found {found}; allowed: exactly one of them")
+            raise InputError(f"found {found}; allowed: exactly one of them")
         if self.random is not None:
             _check_probability(self.random, ".random")
         if self.turn is not None:
             for degrees in self.turn:
                 if degrees not in _DEGREES:
-                    raise ValueError(f".turn: {one_of(degrees, _DEGREES)}")
+                    raise InputError(f".turn: {one_of(degrees, _DEGREES)}")
             _check_distribution(self.turn, ".turn")
 
 
@@ -114,7 +114,7 @@ def _check_probability(found: Fraction, key: str) -> None:
     try:
         to_probability(found)
     except ValueError as error:
-        raise ValueError(f"{key}: {error}") from None
+        raise InputError(f"{key}: {error}") from None
 
 
 def _check_distribution(found: dict[str, Fraction], key: str) -> None:
@@ -123,7 +123,7 @@ def _check_distribution(found: dict[str, Fraction], key: str) -> None:
     try:
         check_sum(list(found.values()))
     except ValueError as error:
-        raise ValueError(f"{key}: {error}") from None
+        raise InputError(f"{key}: {error}") from None
 
 
 class Wind(_Struct, frozen=True):
@@ -137,11 +137,11 @@ class Wind(_Struct, frozen=True):
 
     def __post_init__(self) -> None:
         if not any((self.up, self.down, self.left, self.right)):
-            raise ValueError('found no wind; allowed: at least one of "up", "down", "left" and "right"')
+            raise InputError('found no wind; allowed: at least one of "up", "down", "left" and "right"')
         if self.varies is not None:
             for change in self.varies:
                 if not re.fullmatch("0|-?[1-9][0-9]{0,3}", change):
-                    raise ValueError(f".varies: found {shown(change)}; allowed: whole numbers such as -1, 0, 1")
+                    raise InputError(f".varies: found {shown(change)}; allowed: whole numbers such as -1, 0, 1")
             _check_distribution(self.varies, ".varies")
 
 
@@ -262,73 +262,73 @@ def check_world(world: World) -> None:
     _check_map(world)
     _check_numbers(world)
     if len(world.starts) == 0:
-        raise ValueError("map: no cell can be a start; allowed: S, a cell with start = true, or any open cell")
+        raise InputError("map: no cell can be a start; allowed: S, a cell with start = true, or any open cell")
 
 
 def _check_actions(world: World) -> None:
     if not world.actions:
-        raise ValueError(f"actions: the list is empty; allowed: {', '.join(MOVES)}")
+        raise InputError(f"actions: the list is empty; allowed: {', '.join(MOVES)}")
     for action in world.actions:
         if action not in MOVES:
-            raise ValueError(f"actions: {one_of(action, MOVES)}")
+            raise InputError(f"actions: {one_of(action, MOVES)}")
     if len(set(world.actions)) < len(world.actions):
         twice = next(a for a in world.actions if world.actions.count(a) > 1)
-        raise ValueError(f'actions: "{twice}" stands there twice; allowed: once')
+        raise InputError(f'actions: "{twice}" stands there twice; allowed: once')
     for action in world.reward.action:
         if action not in world.actions:
-            raise ValueError(f"reward.action: {one_of(action, world.actions)}")
+            raise InputError(f"reward.action: {one_of(action, world.actions)}")
 
 
 def _check_map(world: World) -> None:
     width = len(world.rows[0])
     if not width:
-        raise ValueError("map: it is empty; allowed: at least one row with one cell")
+        raise InputError("map: it is empty; allowed: at least one row with one cell")
     for number, row in enumerate(world.rows, start=1):
         if len(row) != width:
-            raise ValueError(f"map: row {number} has {len(row)} cells, row 1 has {width}; allowed: rows of one length")
+            raise InputError(f"map: row {number} has {len(row)} cells, row 1 has {width}; allowed: rows of one length")
     for symbol in world.cells:
         if len(symbol) != 1 or symbol == "\n":
-            raise ValueError(f"cells: found {shown(symbol)}; allowed: a single symbol of the map")
+            raise InputError(f"cells: found {shown(symbol)}; allowed: a single symbol of the map")
         if symbol in (FLOOR, WALL, START):
             meaning = {FLOOR: "floor", WALL: "wall", START: "start"}[symbol]
-            raise ValueError(
+            raise InputError(
                 f'cells: "{symbol}" has two meanings, it is built in as {meaning}; allowed: another symbol'
             )
         if symbol not in world.map:
-            raise ValueError(f'cells: "{symbol}" does not occur in the map; allowed: symbols that do')
+            raise InputError(f'cells: "{symbol}" does not occur in the map; allowed: symbols that do')
     present = set(world.map) - {"\n"}
     for symbol in sorted(present - set(world.legend)):
         number, text = next((i, text) for i, text in enumerate(world.rows, start=1) if symbol in text)
         place = f"map: row {number}, column {text.index(symbol) + 1}"
-        raise ValueError(
+        raise InputError(
             f"{place}: unknown symbol {symbol!r}; allowed: {' '.join(sorted(world.legend))}, or add it to cells"
         )
     for symbol, cell in world.cells.items():
         for key, target in (("enter_to", cell.enter_to), ("leave.to", cell.leave and cell.leave.to)):
             if target is not None and (target not in world.legend or world.legend[target].wall):
                 open_symbols = " ".join(s for s, c in world.legend.items() if not c.wall)
-                raise ValueError(f"cells.{symbol}.{key}: found {shown(target)}; allowed: one of {open_symbols}")
+                raise InputError(f"cells.{symbol}.{key}: found {shown(target)}; allowed: one of {open_symbols}")
 
 
 def _check_numbers(world: World) -> None:
     if world.discount is not None and not 0 <= world.discount <= 1:
-        raise ValueError(f"discount: found {world.discount:g}; allowed: a number between 0 and 1")
+        raise InputError(f"discount: found {world.discount:g}; allowed: a number between 0 and 1")
     if world.max_episode_steps is not None and not 1 <= world.max_episode_steps < 2**31:
-        raise ValueError(f"max_episode_steps: found {shown(world.max_episode_steps)}; allowed: 1 to {2**31 - 1}")
+        raise InputError(f"max_episode_steps: found {shown(world.max_episode_steps)}; allowed: 1 to {2**31 - 1}")
     if world.edge not in ("stay", "clip"):
-        raise ValueError(f"edge: {one_of(world.edge, ['stay', 'clip'])}")
+        raise InputError(f"edge: {one_of(world.edge, ['stay', 'clip'])}")
     if world.slip is not None and world.slip.random is not None and world.n_actions < 2:
-        raise ValueError("slip.random: there is no other action to draw; allowed: in worlds with two actions or more")
+        raise InputError("slip.random: there is no other action to draw; allowed: in worlds with two actions or more")
     for key, axis in (("up", 1), ("down", 1), ("left", 0), ("right", 0)):
         wind, length = getattr(world.wind, key, None), world.shape[axis]
         if wind is None:
             continue
         if len(wind) != length:
             one = f"one for each {('row', 'column')[axis]}"
-            raise ValueError(f"wind.{key}: found {len(wind)} numbers; allowed: {length}, {one}")
+            raise InputError(f"wind.{key}: found {len(wind)} numbers; allowed: {length}, {one}")
         strongest, limit = max(wind, key=abs), max(world.shape)
         if abs(strongest) > limit:
-            raise ValueError(f"wind.{key}: found a wind of {shown(strongest)}; allowed: at most {limit} cells")
+            raise InputError(f"wind.{key}: found a wind of {shown(strongest)}; allowed: at most {limit} cells")
 
 
 def _quoted(text: str) -> str:

@@ -320,7 +320,7 @@ def test_tables_do_not_depend_on_how_many_cells_are_compiled_at_a_time(
 
 def test_a_world_with_too_many_outcomes_is_refused() -> None:
     rows = "\n".join(["x." * 100] * 200)
-    rules = "[cells]\nx = { enter_to = '.' }"
-    world = World.from_toml(f'actions = [\'up\', \'right\']\nmap = """\n{rows}\n"""\n{rules}')
+    cells = '[cells]\nx = { enter_to = "." }'
+    world = World.from_toml(f'actions = ["up", "right"]\nmap = """\n{rows}\n"""\n{cells}')
     with pytest.raises(InputError, match=r"^unnamed: cells: enter_to and leave with very many targets make [\d,]+ out"):
         TabularModel.from_world(world)

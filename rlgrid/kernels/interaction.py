@@ -69,7 +69,7 @@ def interact(
         i = i + 1 if i + 1 < len(batch.state) else 0
         if terminated or truncated:
             finished.total[episodes], finished.length[episodes] = total, elapsed
-            finished.terminated[episodes], finished.final_reward[episodes] = terminated, reward
+            finished.terminated[episodes], finished.final_state[episodes] = terminated, next_state
             episodes += 1
             state = -1
         else:
