@@ -53,16 +53,10 @@ def worlds(
     loaded = [load_world(found) for found in library.names("envs")]
     if json:
         return _print_json([_world_facts(world) for world in loaded])
-    rows = [
-        (
-            w.name,
-            f"{w.shape[0]} x {w.shape[1]}",
-            str(w.n_actions),
-            "-" if w.discount is None else f"{w.discount:g}",
-            w.source,
-        )
-        for w in loaded
-    ]
+    rows = []
+    for w in loaded:
+        discount = "-" if w.discount is None else f"{w.discount:g}"
+        rows.append((w.name, f"{w.shape[0]} x {w.shape[1]}", str(w.n_actions), discount, w.source))
     _print_table(("world", "size", "actions", "discount", "source"), rows)
 
 
@@ -308,10 +302,10 @@ def _print_table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> No
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
     widths[-1] = max(20, console.width - sum(widths[:-1]) - 2 * len(widths))  # only the last column is ever cut
     for row in (header, *rows):
-        texts = [
-            text if len(text) <= width else text[: width - 1] + "…" for text, width in zip(row, widths, strict=True)
-        ]
-        line = "  ".join(text.ljust(width) for text, width in zip(texts, widths, strict=True))
+        pairs = list(zip(row, widths, strict=True))
+        line = "  ".join(
+            (text if len(text) <= width else text[: width - 1] + "…").ljust(width) for text, width in pairs
+        )
         console.print(line.rstrip(), style="bold" if row is header else None, markup=False, soft_wrap=True)
 
 

@@ -71,6 +71,7 @@ class TabularModel:
         actions: Sequence[str] | None = None,
         max_episode_steps: int | None = None,
         outcomes: tuple[Outcome, ...] | None = None,
+        terminal: Bools | None = None,
     ) -> None:
         self.tables = tables
         self.n_states = n_states
@@ -81,6 +82,7 @@ class TabularModel:
         self.actions = tuple(actions or (str(a) for a in range(n_actions)))
         self.max_episode_steps = max_episode_steps
         self.outcomes = outcomes
+        self._declared_terminal = terminal
         check_tables(tables, n_states, n_actions, name)
 
     @classmethod
@@ -119,6 +121,7 @@ class TabularModel:
             actions=world.actions,
             max_episode_steps=world.max_episode_steps,
             outcomes=table.outcomes,
+            terminal=world.mask("wall") | world.mask("terminal"),
         )
 
     @classmethod
@@ -240,7 +243,10 @@ class TabularModel:
 
     @cached_property
     def terminal(self) -> Bools:
-        """States that absorb: every outcome stays, ends the episode and pays 0; bool [S]."""
+        """States that absorb, bool [S]: a world's walls and terminal cells; elsewhere states in which every outcome
+        stays, ends the episode and pays 0."""
+        if self._declared_terminal is not None:
+            return self._declared_terminal
         t = self.tables
         rests = t.terminated & (t.reward == 0) & (t.noise < 0)
         terminal = np.ones(self.n_states, dtype=np.bool_)

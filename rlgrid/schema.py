@@ -21,6 +21,9 @@ import msgspec
 
 from rlgrid.errors import InputError, one_of
 
+#: A reward's distribution has at most so many values.
+MOST_REWARD_VALUES = 10_000
+
 MAX_FILE_BYTES = 32 * 1024 * 1024  # a 3000 x 3000 map is 9 MB
 
 T = TypeVar("T")
@@ -63,6 +66,11 @@ class Reward:
 
     def __add__(self, other: Reward) -> Reward:
         """The distribution of the sum of two independent rewards."""
+        if len(self.values) * len(other.values) > MOST_REWARD_VALUES:
+            raise InputError(
+                f"reward: two lists of {len(self.values):,} and {len(other.values):,} values are added; "
+                f"allowed: sums of at most {MOST_REWARD_VALUES:,} values"
+            )
         total: dict[Fraction, Fraction] = {}
         for v, p in zip(self.values, self.probabilities, strict=True):
             for w, q in zip(other.values, other.probabilities, strict=True):
@@ -308,8 +316,31 @@ def parse_toml(text: str, *, where: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text.removeprefix("\ufeff"), parse_float=Decimal)
     except tomllib.TOMLDecodeError as error:
+        if "overwrite" in str(error) or "twice" in str(error):
+            raise InputError(f"{where}: {_twice(text)}") from None
         raise InputError(f"{where}: not valid TOML: {str(error)[0].lower()}{str(error)[1:]}") from None
     except (ValueError, ArithmeticError):
         raise InputError(f"{where}: not valid TOML: a number has too many digits") from None
     except RecursionError:
         raise InputError(f"{where}: not valid TOML: nested too deeply") from None
+
+
+_HEADER = re.compile(r"\s*\[+([^\]]+)\]+\s*(#.*)?$")
+_KEY = re.compile(r"\s*([A-Za-z0-9_-]+|\"[^\"]*\"|'[^']*')\s*=")
+
+
+def _twice(text: str) -> str:
+    """Which table or key of a TOML text stands there twice, in words."""
+    table = ""
+    seen: dict[tuple[str, str], int] = {}
+    for number, line in enumerate(text.split("\n"), start=1):
+        header, key = _HEADER.match(line), _KEY.match(line)
+        if header:
+            table = header.group(1).strip()
+        if header or key:
+            place = (table, key.group(1).strip("\"'") if key and not header else "")
+            if place in seen:
+                name = ": ".join(part for part in (place[0], f'"{place[1]}"' if place[1] else "the table") if part)
+                return f"{name} has two meanings, in lines {seen[place]} and {number}; allowed: one"
+            seen[place] = number
+    return "a key stands there twice; allowed: once"

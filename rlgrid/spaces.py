@@ -89,7 +89,8 @@ def spaces_of(env: gymnasium.Env[Any, Any] | TabularModel) -> Spaces:
         raise InputError(f"{env}: observations: {error}") from None
     n_actions = int(env.action_space.n)
     actions = tuple(str(action) for action in range(n_actions))
-    return Spaces(n_states, n_actions, actions, np.ones((n_states, n_actions), np.bool_), None, None)
+    discount = env.unwrapped.model.discount if isinstance(env.unwrapped, GridWorld) else None  # whatever is around it
+    return Spaces(n_states, n_actions, actions, np.ones((n_states, n_actions), np.bool_), discount, None)
 
 
 def model_of(env: gymnasium.Env[Any, Any] | TabularModel) -> TabularModel | None:

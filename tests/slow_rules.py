@@ -122,9 +122,7 @@ class SlowRules:
         forces = getattr(self.world.wind, key, None)
         return forces[place] + gust if forces is not None and forces[place] != 0 else 0
 
-    def moved(
-        self, row: int, col: int, move: str, gust: int, probability: Fraction
-    ) -> Iterator[tuple[Fraction, Step]]:
+    def moved(self, row: int, col: int, move: str, gust: int, probability: Fraction) -> Iterator[tuple[Fraction, Step]]:
         to_row = row + ROW_STEP.get(move, 0) + self.wind("down", col, gust) - self.wind("up", col, gust)
         to_col = col + COL_STEP.get(move, 0) + self.wind("right", row, gust) - self.wind("left", row, gust)
         here, state = self.cell(row, col), row * self.n_cols + col

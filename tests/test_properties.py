@@ -28,8 +28,6 @@ def examples(count: int) -> settings:
 # -- the compiler ----------------------------------------------------------------------------------------------------
 
 
-
-
 def compiled_rows(world: World) -> list[dict]:
     table = compile_world(world)
     rows = []

@@ -235,12 +235,12 @@ def test_recipe_files_that_are_refused(text: str, sentence: str, tmp_path: Path)
 @pytest.mark.parametrize(
     ("recipe", "budget", "sentence"),
     [
-        ("q_learning", {"steps": 0}, "^steps: found 0; allowed: at least 1$"),
-        ("q_learning", {"episodes": -3}, "^episodes: found -3; allowed: at least 1$"),
+        ("q_learning", {"steps": 0}, "^steps: found 0; allowed: a whole number of at least 1$"),
+        ("q_learning", {"episodes": -3}, "^episodes: found -3; allowed: a whole number of at least 1$"),
         ("q_learning", {"sweeps": 10}, "^q_learning: found sweeps; allowed: one of steps, episodes$"),
         ("q_learning", {"steps": 10, "episodes": 10}, "^q_learning: found steps and episodes; allowed: one of"),
         ("value_iteration", {"steps": 10}, "^value_iteration: found steps; allowed: one of sweeps$"),
-        ("value_iteration", {"sweeps": 0}, "^sweeps: found 0; allowed: at least 1$"),
+        ("value_iteration", {"sweeps": 0}, "^sweeps: found 0; allowed: a whole number of at least 1$"),
     ],
     ids=str,
 )
