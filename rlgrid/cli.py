@@ -319,6 +319,8 @@ def main() -> None:
     """Run the command line and exit; whoever gave bad input sees one sentence, never a traceback."""
     try:
         code = app(standalone_mode=False)
+        if code == 130:  # how Typer itself answers Ctrl-C
+            _fail("interrupted", code)
     except InputError as error:
         code = _fail(str(error), 2)
     except (KeyboardInterrupt, typer.Abort):

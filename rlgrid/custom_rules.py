@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias
 
@@ -59,9 +60,10 @@ def model_with_rules(world: World, rules: Iterable[CustomRule]) -> TabularModel:
         for action, compiled in model.P[state].items():
             outcomes = list(compiled)
             for rule in rules:
-                outcomes = rule(world, state, action, outcomes)
-            row = state * model.n_actions + action
-            flat += [(row, *_checked(world, state, action, outcome, model.n_states)) for outcome in outcomes]
+                outcomes = _checked(rule(world, state, action, outcomes), world, state, action)
+            flat += [(state * model.n_actions + action, *outcome) for outcome in outcomes]
+    if not flat:
+        raise InputError(f"{world.name}: the custom rules leave no action anywhere; allowed: at least one in a state")
     rows, probability, next_state, reward, terminated = zip(*flat, strict=True)
     tables = merge_outcomes(
         np.array(rows, np.int64),
@@ -87,15 +89,26 @@ def model_with_rules(world: World, rules: Iterable[CustomRule]) -> TabularModel:
     )
 
 
-def _checked(world: World, state: int, action: int, outcome: Any, n_states: int) -> ToyOutcome:
+def _checked(returned: Any, world: World, state: int, action: int) -> list[ToyOutcome]:
+    """What a rule returned, as a list of outcomes that can happen."""
     place = f"{world.name}: a custom rule, in state {state}, action {world.actions[action]}"
-    try:
-        p, next_state, reward, terminated = outcome
-        checked = float(p), int(next_state), float(reward), bool(terminated)
-    except (TypeError, ValueError):
+    if not isinstance(returned, list | tuple):
         raise InputError(
-            f"{place}: found {outcome!r}; allowed: (probability, next state, reward, terminated)"
-        ) from None
-    if not 0 <= checked[1] < n_states or not 0 < checked[0] <= 1:
-        raise InputError(f"{place}: found {outcome!r}; allowed: probability above 0, next state 0 to {n_states - 1}")
+            f"{place}: found {returned!r}; allowed: a list of (probability, next state, reward, terminated)"
+        )
+    walls = world.mask("wall")
+    checked: list[ToyOutcome] = []
+    for outcome in returned:
+        try:
+            p, next_state, reward, terminated = outcome
+            checked.append((float(p), operator.index(next_state), float(reward), bool(terminated)))
+        except (TypeError, ValueError):
+            raise InputError(
+                f"{place}: found {outcome!r}; allowed: (probability, next state, reward, terminated)"
+            ) from None
+        if not 0 <= checked[-1][1] < world.n_states or not 0 < checked[-1][0] <= 1 or walls[checked[-1][1]]:
+            raise InputError(
+                f"{place}: found {outcome!r}; allowed: probability above 0, next state 0 to {world.n_states - 1}, "
+                "not a wall"
+            )
     return checked

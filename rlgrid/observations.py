@@ -25,9 +25,9 @@ class Observations:
     """Turns states into observations, one or many at a time.
 
     ``index``: the state, an int. ``coordinates``: row and column, int64 [2]. ``one_hot``: float32 [S]. ``image``: uint8
-    [rows, columns, 6], 255 where the agent is, where walls are, where episodes end, where entering pays more or less
-    than a step does, and where the agent is sent elsewhere. ``window``: the same channels but the agent's, uint8
-    [5, 5, 5], for the cells around the agent; what lies outside the map is wall.
+    [rows, columns, 6], 255 where the agent is, where walls are, where episodes end, where entering (or leaving by an
+    exit) pays more or less than a step does, and where the agent is sent elsewhere. ``window``: the same channels but
+    the agent's, uint8 [5, 5, 5], for the cells around the agent; what lies outside the map is wall.
 
     Args:
         kind: one of the five.
@@ -63,9 +63,11 @@ class Observations:
         """The channels that do not change, [rows, columns, 5]."""
         world = self._world
         step = world.reward.step.mean
-        paid = {s: cell.enter or cell.exit for s, cell in world.legend.items()}
-        pays = [ord(s) for s, reward in paid.items() if reward is not None and reward.mean > step]
-        costs = [ord(s) for s, reward in paid.items() if reward is not None and reward.mean < step]
+        added = step if world.reward.enter_adds_step else 0
+        paid = {s: cell.enter.mean + added for s, cell in world.legend.items() if cell.enter is not None}
+        paid |= {s: cell.exit.mean for s, cell in world.legend.items() if cell.exit is not None}
+        pays = [ord(s) for s, mean in paid.items() if mean > step]
+        costs = [ord(s) for s, mean in paid.items() if mean < step]
         masks = (
             world.mask("wall"),
             world.mask("terminal") | world.mask("exit"),

@@ -28,7 +28,7 @@ from rlgrid.world import World
 _MODES = {AutoresetMode.NEXT_STEP: NEXT_STEP, AutoresetMode.SAME_STEP: SAME_STEP, AutoresetMode.DISABLED: DISABLED}
 
 #: A thread has to have so many environments to be worth its start.
-_PER_THREAD = 16_384
+_PER_THREAD = 8192
 
 #: From so many environments on, a quick look at the actions is worth its start.
 _MANY = 1024
@@ -133,38 +133,59 @@ class GridWorldVec(VectorEnv[Any, Any, Any]):
 
         A seed stands for ``seed``, ``seed + 1``, ...; a list gives one for each environment. ``options["state"]`` is a
         state or an array of states to begin in.
+
+        Raises:
+            InputError: for a mask, seeds or states that are not allowed; no environment is changed then.
         """
         options = options or {}
         chosen = np.ones(self.num_envs, np.bool_)
         if "reset_mask" in options:
-            chosen = np.asarray(options["reset_mask"])
-            if chosen.shape != (self.num_envs,) or chosen.dtype != np.bool_ or not chosen.any():
-                raise InputError(f"reset_mask: allowed: a bool array [{self.num_envs}] with at least one True")
+            chosen = self._chosen(options["reset_mask"])
+        states = None if options.get("state") is None else self._open_states(options["state"], chosen)
         self._seed(seed, chosen)
-        start_each(self.model.tables, self._place, self._over, self._stream, chosen)
-        if "state" in options:
-            self._put(options["state"], chosen)
+        if states is None:
+            start_each(self.model.tables, self._place, self._over, self._stream, chosen)
+        else:
+            self._place[0, chosen], self._place[1, chosen], self._over[chosen] = states[chosen], 0, False
         return self._observations.many(self.states), {}
 
+    def _chosen(self, mask: Any) -> NDArray[np.bool_]:
+        if not self._begun:
+            raise InputError("reset_mask: allowed: after a first reset of all environments")
+        right = isinstance(mask, np.ndarray) and mask.shape == (self.num_envs,) and mask.dtype == np.bool_
+        if not right or not mask.any():
+            raise InputError(f"reset_mask: allowed: a bool array [{self.num_envs}] with at least one True")
+        chosen: NDArray[np.bool_] = mask
+        return chosen
+
     def _seed(self, seed: int | Sequence[int | None] | None, chosen: NDArray[np.bool_]) -> None:
-        seeds = [seed + i for i in range(self.num_envs)] if isinstance(seed, int) else seed
+        seeds = [int(seed) + i for i in range(self.num_envs)] if isinstance(seed, int | np.integer) else seed
         if seeds is None:
             if self._begun:
                 return
             seeds = [None] * self.num_envs
         if len(seeds) != self.num_envs:
             raise InputError(f"seed: found {len(seeds)} of them; allowed: one number, or {self.num_envs}")
+        streams = self._stream.copy()
         for i in np.flatnonzero(chosen).tolist():
             if seeds[i] is not None or not self._begun:
                 self._one._np_random = None  # fresh entropy where no seed is given
-                self._stream[i] = self._one.seeded_stream(seeds[i])
-        self._begun = True
+                streams[i] = self._one.seeded_stream(seeds[i])
+        self._stream, self._begun = streams, True
 
-    def _put(self, state: ArrayLike, chosen: NDArray[np.bool_]) -> None:
-        states: NDArray[np.int64] = np.broadcast_to(np.asarray(state, dtype=np.int64), (self.num_envs,))
-        if ((states < 0) | (states >= self.model.n_states)).any() or self.model.terminal[states].any():
-            raise InputError(f"reset: found state {state!r}; allowed: open states from 0 to {self.model.n_states - 1}")
-        self._place[0, chosen] = states[chosen]
+    def _open_states(self, state: ArrayLike, chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """The states to begin in, [N]; those that are chosen are open."""
+        try:
+            states = np.broadcast_to(np.asarray(state), (self.num_envs,))
+        except ValueError:  # another shape
+            states = np.full(self.num_envs, -1.0)
+        inside = (states[chosen] >= 0) & (states[chosen] < self.model.n_states) if states.dtype.kind in "iu" else False
+        if not np.all(inside) or self.model.terminal[states[chosen]].any():
+            raise InputError(
+                f"reset: found state {state!r}; allowed: open states from 0 to {self.model.n_states - 1}, "
+                f"one or {self.num_envs}"
+            )
+        return states.astype(np.int64)
 
     def step(
         self, actions: ArrayLike
@@ -178,9 +199,11 @@ class GridWorldVec(VectorEnv[Any, Any, Any]):
             InputError: for an action that is not available, or an episode that waits for a reset.
         """
         n = self.num_envs
-        chosen = np.ascontiguousarray(actions, dtype=np.int64)
+        chosen = self._whole(actions)
         if chosen.shape != (n,):
             raise InputError(f"actions: found shape {chosen.shape}; allowed: ({n},)")
+        if not self._begun:
+            raise self._refusal(0, 0)
         if n < _MANY or not self._surely_allowed(chosen):
             wrong = refused(self.model.tables.first, self.model.n_actions, chosen, self._place, self._over, self._mode)
             if wrong >= 0:
@@ -195,9 +218,18 @@ class GridWorldVec(VectorEnv[Any, Any, Any]):
         info = self._final(state[1], flags[0] | flags[1]) if self._mode == SAME_STEP else {}
         return self._observations.many(state[0]), reward, flags[0], flags[1], info
 
+    def _whole(self, actions: ArrayLike) -> NDArray[np.int64]:
+        try:
+            array = np.asarray(actions)
+        except ValueError:  # lists of several lengths
+            array = np.zeros(0)
+        if array.dtype.kind not in "iu":
+            raise InputError(f"actions: found {actions!r}; allowed: whole numbers [{self.num_envs}]")
+        return np.require(array, np.int64, "C")
+
     def _surely_allowed(self, actions: NDArray[np.int64]) -> bool:
         """A quick look that spares the thorough one: seen as unsigned, a negative action is a large one."""
-        return self._free and self._begun and bool(actions.view(np.uint64).max() < self.model.n_actions)
+        return self._free and bool(actions.view(np.uint64).max() < self.model.n_actions)
 
     def _step_parts(self, shared: tuple[Any, ...]) -> None:
         """A part of the environments in each thread."""

@@ -103,7 +103,7 @@ class Slip(_Struct, frozen=True):
         if self.turn is not None:
             for degrees in self.turn:
                 if degrees not in _DEGREES:
-                    raise InputError(f".turn: {one_of(degrees, _DEGREES)}")
+                    raise InputError(f".turn: {one_of(printable(degrees), _DEGREES)}")
             _check_distribution(self.turn, ".turn")
 
 
@@ -270,13 +270,13 @@ def _check_actions(world: World) -> None:
         raise InputError(f"actions: the list is empty; allowed: {', '.join(MOVES)}")
     for action in world.actions:
         if action not in MOVES:
-            raise InputError(f"actions: {one_of(action, MOVES)}")
+            raise InputError(f"actions: {one_of(printable(action), MOVES)}")
     if len(set(world.actions)) < len(world.actions):
         twice = next(a for a in world.actions if world.actions.count(a) > 1)
         raise InputError(f'actions: "{twice}" stands there twice; allowed: once')
     for action in world.reward.action:
         if action not in world.actions:
-            raise InputError(f"reward.action: {one_of(action, world.actions)}")
+            raise InputError(f"reward.action: {one_of(printable(action), world.actions)}")
 
 
 def _check_map(world: World) -> None:
@@ -316,7 +316,7 @@ def _check_numbers(world: World) -> None:
     if world.max_episode_steps is not None and not 1 <= world.max_episode_steps < 2**31:
         raise InputError(f"max_episode_steps: found {shown(world.max_episode_steps)}; allowed: 1 to {2**31 - 1}")
     if world.edge not in ("stay", "clip"):
-        raise InputError(f"edge: {one_of(world.edge, ['stay', 'clip'])}")
+        raise InputError(f"edge: {one_of(printable(world.edge), ['stay', 'clip'])}")
     if world.slip is not None and world.slip.random is not None and world.n_actions < 2:
         raise InputError("slip.random: there is no other action to draw; allowed: in worlds with two actions or more")
     for key, axis in (("up", 1), ("down", 1), ("left", 0), ("right", 0)):

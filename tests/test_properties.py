@@ -50,7 +50,7 @@ def assert_compiled_exactly(world: World) -> None:
 
 
 @given(worlds())
-@examples(400)
+@examples(700)
 def test_the_compiler_follows_the_rules_exactly(world: World) -> None:
     assert_compiled_exactly(world)
 
@@ -98,10 +98,7 @@ def test_many_environments_step_as_single_ones(world: World, seed: int, mode: Au
         actions = random.integers(0, world.n_actions, size=3)
         states, rewards, terminated, truncated, _ = envs.step(actions)
         for i, single in enumerate(singles):
-            if over[i]:
-                wanted = (single.reset()[0], 0.0, False, False)
-            else:
-                wanted = single.step(int(actions[i]))[:4]
+            wanted = (single.reset()[0], 0.0, False, False) if over[i] else single.step(int(actions[i]))[:4]
             ended = wanted[2] or wanted[3]
             over[i] = ended and mode == AutoresetMode.NEXT_STEP
             state = single.reset()[0] if ended and mode == AutoresetMode.SAME_STEP else wanted[0]
