@@ -3,8 +3,8 @@
     pip install rlgrid stable-baselines3
     python scripts/sb3_four_rooms.py [--steps 100000] [--episodes 200]
 
-Also runs Stable-Baselines3's own environment checker on the observations that fit its stock policies. (For ``image`` and
-``window`` it advises 36 x 36 pixels or more, which its CnnPolicy needs; those are one pixel a cell.)
+Also runs Stable-Baselines3's own environment checker on the observations that fit its stock policies. (For ``image``
+and ``window`` it advises 36 x 36 pixels or more, which its CnnPolicy needs; those are one pixel a cell.)
 """
 
 from __future__ import annotations
