@@ -17,8 +17,10 @@ from rlgrid.schema import read_text
 SEEDS = [EVERY_KEY, *(read_text(library.find("envs", name)) for name in library.names("envs") if "50" not in name)]
 LONGEST_SECONDS = 2.0
 
-TOKENS = """0 -1 1 2 1.5 1e999 -1e999 1e400 1e-400 nan inf 99999999999999999999999 0x7f 0.1e1 "1/0" "1/3" "-1/3" "1/" "9/8/7"
-true [] {} [1] [[]] "" '' "up" "S" "#" "." "\\n" "ab" "\\u0000" {values=[1],probabilities=[1]} {mean=0,std=-1} {mean=0,std=1}
+TOKENS = """0 -1 1 2 1.5 1e999 -1e999 1e400 1e-400 nan inf 99999999999999999999999
+0x7f 0.1e1 "1/0" "1/3" "-1/3" "1/" "9/8/7"
+true [] {} [1] [[]] "" '' "up" "S" "#" "." "\\n" "ab" "\\u0000" {values=[1],probabilities=[1]} {mean=0,std=-1}
+{mean=0,std=1}
 {values=[],probabilities=[]} {to="S"} {enter=1} {wall=true,terminal=true} {0=1} {90=1.5} {-1="1/2",1="1/2"} 1979-05-27
 {x={x={x=1}}} [cells] [wind] [slip] [reward] map actions = ''' \"\"\" # é 🙂 \x00 \x7f \u2028 \ud7ff \ufeff"""
 NASTY = TOKENS.replace("\n", " ").split(" ")
