@@ -78,8 +78,14 @@ class Actor:
 
         An action that is not available is worth -inf, here as everywhere.
         """
-        if mask is not None and self.learner.table.shape[1] == self.n_actions:
-            self.learner.table[state, np.asarray(mask) == 0] = -np.inf
+        if mask is None:
+            return
+        allowed = np.asarray(mask) != 0
+        if self.learner.table.shape[1] == self.n_actions:
+            self.learner.table[state, ~allowed] = -np.inf
+        if isinstance(self.behavior, Stored):
+            kept = np.where(allowed, self.behavior.probability[state], 0.0)
+            self.behavior.probability[state] = kept / kept.sum() if kept.any() else allowed / allowed.sum()
 
     def settle(self) -> None:
         """End a batch."""

@@ -22,7 +22,8 @@ class ChangingGridWorld(GridWorld):
     all episodes and start again only with ``reset(seed=...)``. In compiled rollouts the change comes at the same step.
 
     Args:
-        worlds: the world from each number of steps on; the first one from 0. All of one shape, with the same actions.
+        worlds: the world from each number of steps on; the first one from 0. All of one
+            shape, with the same actions and the same ``max_episode_steps``.
         render_mode, observation: as for :class:`GridWorld`.
 
     Attributes:
@@ -48,8 +49,11 @@ class ChangingGridWorld(GridWorld):
         made = [(step, GridWorld(worlds[step], observation=observation)) for step in sorted(worlds)]
         super().__init__(made[0][1].world, render_mode, observation=observation)
         for _, env in made:
-            if env.world.shape != self.world.shape or env.world.actions != self.world.actions:
-                raise InputError(f"{env.world.name}: found another shape or other actions than in {self.world.name}")
+            if _frame(env.world) != _frame(self.world):
+                raise InputError(
+                    f"{env.world.name}: found another shape, other actions or another max_episode_steps than in "
+                    f"{self.world.name}; allowed: the same"
+                )
         kwargs = {"worlds": {step: env.world for step, env in made}, "observation": observation}
         self.spec = EnvSpec(
             "rlgrid/ChangingGridWorld-v0", entry_point="rlgrid.changing:ChangingGridWorld", kwargs=kwargs
@@ -80,10 +84,14 @@ class ChangingGridWorld(GridWorld):
         self._at = at
         _, self.world, self.model = self._worlds[at]
         self._observe = Observations(self._observe.kind, self.world, self.model)
-        self._limit = self.model.max_episode_steps or float("inf")
         self._rows = Rows(self.model)
         self._row = self._rows[self._state]
         self._picture = None
+
+
+def _frame(world: World) -> tuple[object, ...]:
+    """What does not change."""
+    return world.shape, world.actions, world.max_episode_steps
 
 
 def current(schedule: list[tuple[int, TabularModel]], at: int, taken: int, state: int) -> int:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -123,8 +125,9 @@ def solve(
         return _print_json(facts | {"bound": bound, "actions": loaded.actions} | arrays)
     certified = f"certified to within {plan.bound:.1e}" if plan.bound < float("inf") else "error not certified"
     print(f"{loaded.name}, discount {plan.discount:g}: {plan.method}, {plan.iterations} iterations, {certified}\n")
-    print(value_map(loaded, plan.v), end="\n\n")
-    print(policy_map(loaded, plan.optimal_actions / plan.optimal_actions.sum(axis=1, keepdims=True)))
+    width = get_terminal_size().columns
+    print(value_map(loaded, plan.v, width=width), end="\n\n")
+    print(policy_map(loaded, plan.optimal_actions / plan.optimal_actions.sum(axis=1, keepdims=True), width))
     if png is not None:
         print(f"\npicture: {png}")
 
@@ -250,6 +253,10 @@ def _run_facts(run: Run) -> dict[str, Any]:
     }
 
 
+#: Parameters of the functions that take the settings; ``--set`` cannot give these.
+_NOT_SETTINGS = {"recipe", "env", "seed", "kind", "size"}
+
+
 def _settings(pairs: list[str]) -> dict[str, Any]:
     """``key=value`` with values as in TOML; a bare word is a text."""
     from rlgrid.schema import parse_toml
@@ -261,6 +268,8 @@ def _settings(pairs: list[str]) -> dict[str, Any]:
             raise InputError(f'--set: found "{pair}"; allowed: KEY=VALUE, such as step_size=0.5')
         text = f'"{value}"' if value.replace("_", "a").isidentifier() else value
         settings |= parse_toml(f"{key.strip()} = {text}", where="--set")
+    if taken := sorted(settings.keys() & _NOT_SETTINGS):
+        raise InputError(f'--set: found "{taken[0]}", which is no setting; allowed: an argument or option instead')
     return settings
 
 
@@ -319,14 +328,15 @@ def main() -> None:
     """Run the command line and exit; whoever gave bad input sees one sentence, never a traceback."""
     try:
         code = app(standalone_mode=False)
+        sys.stdout.flush()
         if code == 130:  # how Typer itself answers Ctrl-C
             _fail("interrupted", code)
     except InputError as error:
         code = _fail(str(error), 2)
     except (KeyboardInterrupt, typer.Abort):
         code = _fail("interrupted", 130)
-    except BrokenPipeError:
-        sys.stderr.close()
+    except (BrokenPipeError, SystemExit):  # nobody reads on, as in "| head"; Typer makes an exit with 1 of it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # where Python's own last flush goes
         code = 0
     except Exception as error:
         if hasattr(error, "format_message"):  # a wrong command, option or argument

@@ -86,7 +86,7 @@ def _show_frozen_lake(console: Console) -> None:
     near = Fraction(start).limit_denominator(1000)
     console.rule(f"2  {world.name} at discount 1: the greatest chance to reach the goal", align="left")
     console.print(_side_by_side(value_map(world, plan.v, digits=3), policy_map(world, plan.policy)))
-    console.print(f"from the start {start:.12f}; {near} is {float(near):.12f}\n")
+    console.print(f"from the start {start:.10f}; {near} is {float(near):.10f}\n")
 
 
 def _side_by_side(left: str, right: str) -> str:
@@ -123,7 +123,7 @@ def _show_table(console: Console, env: GridWorld, plan: Plan, learned: list[Lear
     console.print()
     console.print(table)
     console.print(
-        "exact error  greatest |v - v*| over all states, those that are seldom visited too\n"
+        "exact error  greatest |v - v*| over all states, seldom visited ones too\n"
         "greedy       exact value of the greedy policy at the start, beside the optimum\n"
     )
 

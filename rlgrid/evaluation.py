@@ -66,7 +66,7 @@ def evaluate(
     spaces = spaces_of(env)
     policy = check_probabilities(policy, spaces.available)
     env_seed, policy_seed = np.random.SeedSequence(seed).spawn(2)
-    actor = policy_actor(policy, policy_seed)
+    actor = policy_actor(policy.copy(), policy_seed)
     rollout = Rollout(env, episode_length=episode_length, seed=int(env_seed.generate_state(1)[0]))
     rollout.limit = min(rollout.limit, DEFAULT_EPISODE_LENGTH) if not episode_length else rollout.limit
     chunks = []

@@ -148,6 +148,8 @@ class Rollout:
         self.progress = np.zeros(2, dtype=np.int64)  # steps in all, and the place in the schedule
         self.limit = min(limit, episode_length or NO_LIMIT)
         self.starts, self.batch_episodes = _starts(self.model, starts, episodes_per_pair)
+        if len(self.schedule) > 1 and not isinstance(self.starts, WorldStarts):
+            raise InputError("starts: in a world that changes, episodes start where it says; allowed: world")
         self.episode_length = episode_length
         self.place = np.array([-1, 0, 0], dtype=np.int64)
         self.gauge = np.zeros(2)
@@ -240,7 +242,8 @@ class Rollout:
                 action, probability = choose(agent.behavior, agent.learner.table, state, agent.streams[0])
             seen, reward, terminated, truncated, info = self.env.step(first_action + action)
             next_state = index(seen)
-            agent.forbid(next_state, info.get("action_mask"))
+            if not terminated:  # at an end nothing is chosen, and some environments mask everything there
+                agent.forbid(next_state, info.get("action_mask"))
             elapsed += 1
             truncated = (truncated or elapsed >= self.limit) and not terminated
             batch.state[i], batch.action[i], batch.reward[i], batch.next_state[i] = state, action, reward, next_state

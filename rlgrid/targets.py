@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple, TypeAlias
 
 from rlgrid.batch import Batch
-from rlgrid.behaviors import Actions, Behavior, Table, expected, greatest
+from rlgrid.behaviors import LEAST, Actions, Behavior, Table, expected, greatest
 from rlgrid.dispatch import choice, rule
 
 
@@ -49,7 +49,8 @@ def _greedy(target: Greedy, table: Table, batch: Batch, i: int) -> float:
 @choice(bootstrap, NextAction)
 def _next_action(target: NextAction, table: Table, batch: Batch, i: int) -> float:
     column = batch.next_action[i] if table.shape[1] > 1 else 0
-    value: float = table[batch.next_state[i], column]
+    # Where an episode ends, the action that nobody takes may not be available: 0 times -inf would not be a number.
+    value: float = max(table[batch.next_state[i], column], LEAST)
     return value
 
 
