@@ -173,6 +173,8 @@ def _equal(a: NDArray[np.float64] | None, b: NDArray[np.float64] | None) -> bool
 def write_whole(path: str | os.PathLike[str], data: bytes) -> None:
     """Write a file so that it is never seen half-written: beside it first, then moved into its place."""
     file = Path(path)
+    if not file.name:
+        raise InputError(f"{file}: cannot be written: it is a folder; allowed: the name of a file")
     beside = file.with_name(f".{file.name}.{os.getpid()}")
     try:
         try:
