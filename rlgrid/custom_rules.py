@@ -86,6 +86,7 @@ def model_with_rules(world: World, rules: Iterable[CustomRule]) -> TabularModel:
         shape=world.shape,
         actions=world.actions,
         max_episode_steps=world.max_episode_steps,
+        terminal=model.terminal,
     )
 
 

@@ -39,22 +39,6 @@ b = { leave = { to = "a", reward = -1 } }
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Callable[..., Result]:
-    """Run the command line in an empty folder, 80 columns wide: exit code, what it printed, what it complained."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "80")
-
-    def call(*arguments: str) -> Result:
-        monkeypatch.setattr(sys, "argv", ["rlgrid", *arguments])
-        with pytest.raises(SystemExit) as caught:
-            rlgrid.cli.main()
-        out, err = capsys.readouterr()
-        return int(caught.value.code or 0), out, err
-
-    return call
-
-
-@pytest.fixture
 def saved(run: Callable[..., Result]) -> str:
     """A run directory."""
     assert run(*TRAIN, "--steps", "3000", "--out", "saved", "--json")[0] == 0

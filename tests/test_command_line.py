@@ -21,22 +21,6 @@ Result = tuple[int, str, str]
 GOOD = 'actions = ["left", "right"]\ndiscount = 0.9\nmap = "S..G"\n[cells]\nG = { terminal = true, enter = 1 }\n'
 
 
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Callable[..., Result]:
-    """Run the command line in an empty folder, 80 columns wide: exit code, what it printed, what it complained."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "80")
-
-    def call(*arguments: str) -> Result:
-        monkeypatch.setattr(sys, "argv", ["rlgrid", *arguments])
-        with pytest.raises(SystemExit) as caught:
-            rlgrid.cli.main()
-        out, err = capsys.readouterr()
-        return int(caught.value.code or 0), out, err
-
-    return call
-
-
 def frames(file: Path) -> int:
     """Number of frames of a picture that can be read."""
     with Image.open(file) as picture:
