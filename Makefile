@@ -21,7 +21,7 @@ test: export SDL_VIDEODRIVER := dummy
 test: export SDL_AUDIODRIVER := dummy
 test: $(INSTALLED)
 	echo "Running the tests"
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto
 
 lint: $(INSTALLED)
 	echo "Checking format, style and types"

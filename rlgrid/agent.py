@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rlgrid.batch import Batch
+from rlgrid.batch import Batch, check_batch
 from rlgrid.behaviors import Behavior, EpsilonGreedy, Stored, action_tuple
 from rlgrid.errors import InputError, one_of
 from rlgrid.feeds import Feed, Rollout, Sweep
@@ -66,7 +66,7 @@ class Actor:
         """Learn from a batch: its transitions in order, then what lands at its end."""
         from rlgrid.kernels.interaction import learn_batch
 
-        _check_batch(batch, *self.shape)
+        check_batch(batch, *self.shape)
         done = learn_batch(self.learner, batch, 0)
         while done < batch.size:
             self.make_room()
@@ -257,20 +257,6 @@ def _improvement(recipe: Recipe, policy: NDArray[np.float64] | None) -> NoImprov
     every, within = recipe.improve_every or _NEVER, recipe.improve_within
     tolerance = -1.0 if within is None else within
     return Improvement(policy, every, tolerance, np.zeros(2, np.int64), np.zeros(1))
-
-
-def _check_batch(batch: Batch, n_states: int, n_actions: int) -> None:
-    """Compiled code does not check indices; this does."""
-    if batch.size == 0:
-        return
-    for name, column in batch._asdict().items():
-        if len(column) != batch.size:
-            raise InputError(f"batch: found {len(column)} of {name} and {batch.size} of state; allowed: equally many")
-    limits = {"state": n_states, "next_state": n_states, "action": n_actions, "next_action": n_actions}
-    for name, limit in limits.items():
-        column = getattr(batch, name)
-        if column.min() < 0 or column.max() >= limit:
-            raise InputError(f"batch: {name} has values outside 0 to {limit - 1}")
 
 
 def _initial_policy(

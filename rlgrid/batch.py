@@ -7,6 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from rlgrid.errors import InputError
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
@@ -63,3 +65,25 @@ def empty_batch(size: int) -> Batch:
 def joined(batches: list[Batch]) -> Batch:
     """Batches one after the other."""
     return Batch._make(np.concatenate(columns) for columns in zip(*batches, strict=True))
+
+
+def check_batch(batch: Batch, n_states: int | None, n_actions: int | None) -> tuple[int, int]:
+    """Refuse what compiled code, which does not check indices, could not read; the numbers of states and actions.
+
+    Where these are not given, they are as many as occur.
+
+    Raises:
+        InputError: for columns of unequal lengths, or indices out of range.
+    """
+    for name, column in batch._asdict().items():
+        if len(column) != batch.size:
+            raise InputError(f"batch: found {len(column)} of {name} and {batch.size} of state; allowed: equally many")
+    sizes = []
+    for columns, given in ((("state", "next_state"), n_states), (("action", "next_action"), n_actions)):
+        found = [getattr(batch, name) for name in columns]
+        size = max(int(column.max(initial=0)) + 1 for column in found) if given is None else given
+        for name, column in zip(columns, found, strict=True):
+            if len(column) and not 0 <= column.min() <= column.max() < size:
+                raise InputError(f"batch: {name} has values outside 0 to {size - 1}")
+        sizes.append(size)
+    return sizes[0], sizes[1]

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from rlgrid.dispatch import choice, function, rule
+from rlgrid.dispatch import at, choice, function, rule
 from rlgrid.randomness import Stream, uniform
 
 Table: TypeAlias = NDArray[np.float64]
@@ -73,9 +73,9 @@ def width(table: Table, actions: Actions) -> int:
 @function
 def greatest(table: Table, actions: Actions, state: int) -> float:
     """max_a q(state, a)."""
-    best: float = table[state, 0]
+    best: float = table[at(state), 0]
     for a in range(1, width(table, actions)):
-        best = max(best, table[state, a])
+        best = max(best, table[at(state), at(a)])
     return best
 
 
@@ -84,7 +84,7 @@ def nth_at_least(table: Table, actions: Actions, state: int, value: float, n: in
     """The n-th action (from 0) worth at least ``value``."""
     last = 0
     for a in range(width(table, actions)):
-        if table[state, a] >= value:
+        if table[at(state), at(a)] >= value:
             last = a
             if n == 0:
                 break
@@ -99,18 +99,18 @@ def _draw_epsilon_greedy(behavior: EpsilonGreedy, table: Table, state: int, stre
     ties = 0
     available = 0
     for a in range(n_actions):
-        ties += table[state, a] == best
-        available += table[state, a] > -np.inf
+        ties += table[at(state), at(a)] == best
+        available += table[at(state), at(a)] > -np.inf
     u = uniform(stream)
     if u < behavior.epsilon:
         action = min(int(u / behavior.epsilon * n_actions), n_actions - 1)
-        if available < n_actions and table[state, action] == -np.inf:
+        if available < n_actions and table[at(state), at(action)] == -np.inf:
             action = nth_at_least(table, behavior.actions, state, LEAST, int(uniform(stream) * available))
     else:
         rank = (u - behavior.epsilon) / (1.0 - behavior.epsilon)
         action = nth_at_least(table, behavior.actions, state, best, int(rank * ties))
     probability = behavior.epsilon / available
-    if table[state, action] == best:
+    if table[at(state), at(action)] == best:
         probability += (1.0 - behavior.epsilon) / ties
     return action, probability
 
@@ -121,11 +121,11 @@ def _draw_stored(behavior: Stored, table: Table, state: int, stream: Stream) -> 
     action = 0
     below = 0.0
     for a in range(behavior.probability.shape[1] - 1):  # no early exit, as in rlgrid.sampling.sample
-        below += behavior.probability[state, a]
+        below += behavior.probability[at(state), at(a)]
         action += u >= below
-    while behavior.probability[state, action] == 0.0:  # u is above a sum that rounding made less than 1
+    while behavior.probability[at(state), at(action)] == 0.0:  # u is above a sum that rounding made less than 1
         action -= 1
-    return action, behavior.probability[state, action]
+    return action, behavior.probability[at(state), at(action)]
 
 
 @choice(expected, EpsilonGreedy)
@@ -134,7 +134,7 @@ def _expected_epsilon_greedy(behavior: EpsilonGreedy, table: Table, state: int) 
     total = 0.0
     available = 0
     for a in range(width(table, behavior.actions)):
-        value = table[state, a]
+        value = table[at(state), at(a)]
         best = max(best, value)
         if value > -np.inf:
             total += value
@@ -146,6 +146,6 @@ def _expected_epsilon_greedy(behavior: EpsilonGreedy, table: Table, state: int) 
 def _expected_stored(behavior: Stored, table: Table, state: int) -> float:
     value = 0.0
     for a in range(table.shape[1]):
-        if behavior.probability[state, a] > 0.0:
-            value += behavior.probability[state, a] * table[state, a]
+        if behavior.probability[at(state), at(a)] > 0.0:
+            value += behavior.probability[at(state), at(a)] * table[at(state), at(a)]
     return value

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from rlgrid.batch import Batch
 from rlgrid.behaviors import Table, greatest
-from rlgrid.dispatch import choice, function, rule
+from rlgrid.dispatch import at, choice, function, rule
 from rlgrid.step_sizes import StepSize, rate
 from rlgrid.targets import Target, bootstrap
 
@@ -101,20 +101,20 @@ def absorb(window: Any, learner: Learner, batch: Batch, i: int) -> None:
 @choice(absorb, OneStep)
 def _absorb_one_step(window: OneStep, learner: Learner, batch: Batch, i: int) -> None:
     value = bootstrap(learner.target, learner.table, batch, i)
-    target = batch.reward[i] + learner.discount * (1.0 - batch.terminated[i]) * value
-    column = batch.action[i] if learner.table.shape[1] > 1 else 0
-    land(learner.credit, learner, batch.state[i], column, target, batch.weight[i])
+    target = batch.reward[at(i)] + learner.discount * (1.0 - batch.terminated[at(i)]) * value
+    column = batch.action[at(i)] if learner.table.shape[1] > 1 else 0
+    land(learner.credit, learner, batch.state[at(i)], column, target, batch.weight[at(i)])
 
 
 @choice(absorb, Episode)
 def _absorb_episode(window: Episode, learner: Learner, batch: Batch, i: int) -> None:
     n = window.length[0]
-    column = batch.action[i] if learner.table.shape[1] > 1 else 0
-    window.state[n], window.column[n], window.reward[n] = batch.state[i], column, batch.reward[i]
+    column = batch.action[at(i)] if learner.table.shape[1] > 1 else 0
+    window.state[at(n)], window.column[at(n)], window.reward[at(n)] = batch.state[at(i)], column, batch.reward[at(i)]
     window.length[0] = n + 1
     if window.visits == 1:
-        window.seen[batch.state[i], column] += 1
-    if batch.terminated[i] or batch.truncated[i]:
+        window.seen[at(batch.state[at(i)]), at(column)] += 1
+    if batch.terminated[at(i)] or batch.truncated[at(i)]:
         _land_returns(window, learner)
 
 
@@ -123,12 +123,12 @@ def _land_returns(window: Episode, learner: Learner) -> None:
     """Walk an ended episode backwards: G <- r + discount G (Zhao, Alg. 5.2 and 5.3)."""
     total = 0.0
     for j in range(window.length[0] - 1, -1, -1):
-        state, column = window.state[j], window.column[j]
-        total = window.reward[j] + learner.discount * total
+        state, column = window.state[at(j)], window.column[at(j)]
+        total = window.reward[at(j)] + learner.discount * total
         counts = window.visits == 2 or j == 0
         if window.visits == 1:
-            window.seen[state, column] -= 1
-            counts = window.seen[state, column] == 0
+            window.seen[at(state), at(column)] -= 1
+            counts = window.seen[at(state), at(column)] == 0
         if counts:
             land(learner.credit, learner, state, column, total, 1.0)
     window.length[0] = 0
@@ -157,7 +157,7 @@ def land(credit: Any, learner: Learner, state: int, column: int, target: float, 
 @choice(land, Entry)
 def _land_entry(credit: Entry, learner: Learner, state: int, column: int, target: float, weight: float) -> None:
     alpha = rate(learner.step_size, learner.visits, learner.clock, state, column) * weight
-    learner.table[state, column] = (1.0 - alpha) * learner.table[state, column] + alpha * target
+    learner.table[at(state), at(column)] = (1.0 - alpha) * learner.table[at(state), at(column)] + alpha * target
 
 
 @choice(land, Nowhere)
@@ -167,8 +167,8 @@ def _land_nowhere(credit: Nowhere, learner: Learner, state: int, column: int, ta
 
 @choice(land, Together)
 def _land_together(credit: Together, learner: Learner, state: int, column: int, target: float, weight: float) -> None:
-    credit.total[state, column] += weight * target
-    credit.weight[state, column] += weight
+    credit.total[at(state), at(column)] += weight * target
+    credit.weight[at(state), at(column)] += weight
 
 
 @function
@@ -198,15 +198,15 @@ def _land_rest_together(credit: Together, learner: Learner) -> float:
     change = 0.0
     for state in range(learner.table.shape[0]):
         for column in range(learner.table.shape[1]):
-            weight = credit.weight[state, column]
+            weight = credit.weight[at(state), at(column)]
             if weight > 0.0:
                 alpha = rate(learner.step_size, learner.visits, learner.clock, state, column)
-                old = learner.table[state, column]
-                new = (1.0 - alpha) * old + alpha * (credit.total[state, column] / weight)
-                learner.table[state, column] = new
+                old = learner.table[at(state), at(column)]
+                new = (1.0 - alpha) * old + alpha * (credit.total[at(state), at(column)] / weight)
+                learner.table[at(state), at(column)] = new
                 change = max(change, abs(new - old))
-                credit.total[state, column] = 0.0
-                credit.weight[state, column] = 0.0
+                credit.total[at(state), at(column)] = 0.0
+                credit.weight[at(state), at(column)] = 0.0
     return change
 
 
@@ -238,11 +238,11 @@ def make_greedy(policy: Table, table: Table) -> None:
         good = best - TIE * max(1.0, abs(best))
         chosen = 0
         for a in range(table.shape[1] - 1, -1, -1):
-            if table[state, a] >= good:
+            if table[at(state), at(a)] >= good:
                 chosen = a
         for a in range(table.shape[1]):
-            if policy[state, a] == 1.0 and table[state, a] >= good:
+            if policy[at(state), at(a)] == 1.0 and table[at(state), at(a)] >= good:
                 chosen = a
         for a in range(table.shape[1]):
-            policy[state, a] = 0.0
-        policy[state, chosen] = 1.0
+            policy[at(state), at(a)] = 0.0
+        policy[at(state), at(chosen)] = 1.0

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from rlgrid.batch import Batch, check_batch
+from rlgrid.counted import counted_tables
 from rlgrid.errors import InputError
 from rlgrid.rules import Outcome, compile_world
 from rlgrid.tables import (
@@ -22,6 +24,7 @@ from rlgrid.tables import (
     row_sums,
     to_cumulative,
 )
+from rlgrid.toy_text import ToyText, read_toy_text, write_toy_text
 from rlgrid.world import World
 from rlgrid.wrappers import transparent_base
 
@@ -144,10 +147,10 @@ class TabularModel:
         name = env.spec.id if env.spec else type(base).__name__
         if (rows := getattr(base, "P", None)) is None:
             raise InputError(
-                f"{name}: it has no model (no table P); allowed: learning from samples, or counting a model"
+                f"{name}: it has no model (no table P); allowed: learning from samples, or TabularModel.from_batch"
             )
         n_actions = int(base.action_space.n)
-        n_states, row, probability, next_state, reward, done = _toy_text(rows, n_actions, name)
+        n_states, row, probability, next_state, reward, done = read_toy_text(rows, n_actions, name)
         if callable(mask := getattr(base, "action_mask", None)):  # as Taxi says which actions do something
             allowed = np.array([np.asarray(mask(s)) != 0 for s in range(n_states)]).ravel()[row]
             row, probability, next_state = row[allowed], probability[allowed], next_state[allowed]
@@ -220,6 +223,51 @@ class TabularModel:
         tables = merge_outcomes(*outcomes, n_states, n_actions, start=begin, name=name, terminal=ends)
         return cls(tables, n_states, n_actions, name=name, discount=discount)
 
+    @classmethod
+    def from_batch(
+        cls,
+        batch: Batch,
+        n_states: int | None = None,
+        n_actions: int | None = None,
+        *,
+        prior: float = 0.0,
+        prior_reward: float = 0.0,
+        seed: int | np.random.Generator | None = None,
+        available: ArrayLike | None = None,
+        start: ArrayLike | None = None,
+        discount: float | None = None,
+        name: str = "counted",
+    ) -> TabularModel:
+        """A model counted from experience; :mod:`rlgrid.counted` says how.
+
+        With ``prior`` = 0 it is the one of maximum likelihood: an action that was never taken is not available, and a
+        state in which none was taken absorbs. Rewards enter by their mean for each outcome. A sweep's batch gives the
+        exact model back.
+
+        Args:
+            batch: transitions; their weights count.
+            n_states, n_actions: by default as many as occur.
+            prior: Dirichlet pseudo-count of every next state of every available action; then every state can be left.
+            prior_reward: reward that the belief begins with; a high one makes what is unknown attractive.
+            seed: draws a model from the posterior; without it, its mean is taken. Only with a prior.
+            available: bool [S, A], with a prior; all actions by default.
+            start: start distribution [S]; uniform over the states acted in by default.
+            discount: a suggestion for planners and learners.
+            name: shown in messages.
+
+        Raises:
+            InputError: for an empty batch, or arguments that do not fit.
+
+        >>> import rlgrid
+        >>> model = rlgrid.TabularModel.from_world(rlgrid.load_world("frozen_lake_4x4"))
+        >>> again = TabularModel.from_batch(rlgrid.Sweep(model).batch)
+        >>> bool(abs(rlgrid.solve(again, discount=1).v - rlgrid.solve(model, discount=1).v).max() < 1e-12)
+        True
+        """
+        shape = check_batch(batch, n_states, n_actions)
+        tables = counted_tables(batch, *shape, prior, prior_reward, seed, available, start, name)
+        return cls(tables, *shape, name=name, discount=discount)
+
     @property
     def row_length(self) -> NDArray[np.int64]:
         """Number of outcomes of each row, [S A]."""
@@ -289,15 +337,9 @@ class TabularModel:
         return bool((acting[self.row_of_outcome] & self.tables.terminated[self.tables.code]).any())
 
     @cached_property
-    def P(self) -> dict[int, dict[int, list[tuple[float, int, float, bool]]]]:
+    def P(self) -> ToyText:
         """The toy-text form ``P[state][action] = [(probability, next_state, reward, terminated)]``, made when used."""
-        t = self.tables
-        columns = (t.probability[t.code], t.next_state, t.reward[t.code], t.terminated[t.code])
-        outcomes = list(zip(*(column.tolist() for column in columns), strict=True))
-        first, n = t.first.tolist(), self.n_actions
-        return {
-            s: {a: outcomes[first[s * n + a] : first[s * n + a + 1]] for a in range(n)} for s in range(self.n_states)
-        }
+        return write_toy_text(self.tables, self.n_states, self.n_actions)
 
     def chain(self, policy: Floats) -> tuple[csr_array[np.float64], Floats]:
         """The Markov chain under a policy [S, A]: probabilities [S, S] of going on, and mean rewards [S].
@@ -344,21 +386,3 @@ def check_probabilities(policy: ArrayLike, available: Bools) -> Floats:
         s = int(np.argmax(wrong))
         raise InputError(f"policy: found {array[s].tolist()} in state {s}; allowed: probabilities of available actions")
     return array
-
-
-def _toy_text(
-    rows: Mapping[int, Mapping[int, Sequence[tuple[float, int, float, bool]]]], n_actions: int, name: str
-) -> tuple[int, NDArray[np.int64], Floats, NDArray[np.int64], Floats, Bools]:
-    """Number of states, and the rows, probabilities, next states, rewards and ends of a toy-text table's outcomes."""
-    try:
-        outcomes = [(s, a, *o) for s, actions in rows.items() for a, row in actions.items() for o in row if o[0]]
-        state, action, probability, next_state, reward, done = np.array(outcomes, dtype=np.float64).T
-        limits = ((state, len(rows)), (action, n_actions), (next_state, len(rows)))
-        if not all(((index >= 0) & (index < limit)).all() for index, limit in limits):
-            raise ValueError
-    except (AttributeError, TypeError, ValueError, LookupError):
-        raise InputError(
-            f"{name}: P: allowed: P[state][action] = [(probability, next_state, reward, done), ...], numbered from 0"
-        ) from None
-    row = (state * n_actions + action).astype(np.int64)
-    return len(rows), row, probability, next_state.astype(np.int64), reward, done != 0

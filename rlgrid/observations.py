@@ -20,14 +20,19 @@ CHANNELS = ("agent", "wall", "ends", "pays", "costs", "jumps")
 #: Cells that a ``window`` shows in each direction.
 SIGHT = 2
 
+#: Pixels that the sides of an ``image`` or ``window`` have at least: what convolutional networks made for video games
+#: need, Stable-Baselines3's ``CnnPolicy`` among them.
+LEAST_PIXELS = 36
+
 
 class Observations:
     """Turns states into observations, one or many at a time.
 
     ``index``: the state, an int. ``coordinates``: row and column, int64 [2]. ``one_hot``: float32 [S]. ``image``: uint8
-    [rows, columns, 6], 255 where the agent is, where walls are, where episodes end, where entering (or leaving by an
-    exit) pays more or less than a step does, and where the agent is sent elsewhere. ``window``: the same channels but
-    the agent's, uint8 [5, 5, 5], for the cells around the agent; what lies outside the map is wall.
+    [k rows, k columns, 6], 255 where the agent is, where walls are, where episodes end, where entering (or leaving by
+    an exit) pays more or less than a step does, and where the agent is sent elsewhere. ``window``: the same channels
+    but the agent's, uint8 [5 k, 5 k, 5], for the cells around the agent; what lies outside the map is wall. A cell
+    is k x k pixels, ``pixels``, the fewest that make both sides 36 or longer.
 
     Args:
         kind: one of the five.
@@ -35,6 +40,7 @@ class Observations:
 
     Attributes:
         space: the observation space of one environment.
+        pixels: k; 1 for all but ``image`` and ``window``.
 
     Raises:
         InputError: for an unknown kind.
@@ -48,6 +54,8 @@ class Observations:
         self.n_cols: int = world.shape[1]
         self.n_states: int = model.n_states
         self._world = world
+        shortest = {"image": min(world.shape), "window": 2 * SIGHT + 1}.get(kind, LEAST_PIXELS)
+        self.pixels: int = -(-LEAST_PIXELS // shortest)
         self.space = _KINDS[kind].space(self)
 
     def __call__(self, state: int) -> Any:
@@ -79,6 +87,12 @@ class Observations:
         return channels.reshape(self.n_rows, self.n_cols, len(masks))
 
     @cached_property
+    def drawn(self) -> NDArray[np.uint8]:
+        """The same in pixels, behind an empty channel for the agent, [k rows, k columns, 6]."""
+        drawn: NDArray[np.uint8] = np.insert(_enlarged(self.cells, self.pixels), 0, 0, axis=-1)
+        return drawn
+
+    @cached_property
     def bordered(self) -> NDArray[np.uint8]:
         """The same with walls all around, as far as a window sees."""
         border = ((SIGHT, SIGHT), (SIGHT, SIGHT), (0, 0))
@@ -103,19 +117,28 @@ def _one_hot(o: Observations, states: NDArray[np.int64]) -> NDArray[Any]:
 
 
 def _image(o: Observations, states: NDArray[np.int64]) -> NDArray[Any]:
-    images = np.empty((len(states), o.n_rows, o.n_cols, len(CHANNELS)), np.uint8)
-    images[..., 0] = 0
-    images[..., 1:] = o.cells
+    images = np.repeat(o.drawn[None], len(states), axis=0)
     row, col = np.divmod(states, o.n_cols)
-    images[np.arange(len(states)), row, col, 0] = 255
+    inside = np.arange(o.pixels)
+    rows, cols = row[:, None] * o.pixels + inside, col[:, None] * o.pixels + inside
+    images[np.arange(len(states))[:, None, None], rows[:, :, None], cols[:, None, :], 0] = 255
     return images
 
 
 def _window(o: Observations, states: NDArray[np.int64]) -> NDArray[Any]:
     row, col = np.divmod(states, o.n_cols)
-    rows = row[:, None] + np.arange(2 * SIGHT + 1)
-    cols = col[:, None] + np.arange(2 * SIGHT + 1)
+    cells = np.repeat(np.arange(2 * SIGHT + 1), o.pixels)
+    rows, cols = row[:, None] + cells, col[:, None] + cells
     return o.bordered[rows[:, :, None], cols[:, None, :]]
+
+
+def _enlarged(cells: NDArray[np.uint8], pixels: int) -> NDArray[np.uint8]:
+    """Every cell of [rows, columns, C] as a square of pixels."""
+    return cells.repeat(pixels, axis=0).repeat(pixels, axis=1)
+
+
+def _view(rows: int, cols: int, channels: int, pixels: int) -> Box:
+    return Box(0, 255, (rows * pixels, cols * pixels, channels), np.uint8)
 
 
 class _Kind(NamedTuple):
@@ -125,12 +148,10 @@ class _Kind(NamedTuple):
     encode: Callable[[Observations, NDArray[np.int64]], NDArray[Any]]
 
 
-_U8: Any = np.uint8
-
 _KINDS = {
     "index": _Kind(lambda o: Discrete(o.n_states), _index),
     "coordinates": _Kind(lambda o: MultiDiscrete([o.n_rows, o.n_cols]), _coordinates),
     "one_hot": _Kind(lambda o: Box(0.0, 1.0, (o.n_states,), np.float32), _one_hot),
-    "image": _Kind(lambda o: Box(0, 255, (o.n_rows, o.n_cols, len(CHANNELS)), _U8), _image),
-    "window": _Kind(lambda o: Box(0, 255, (2 * SIGHT + 1, 2 * SIGHT + 1, len(CHANNELS) - 1), _U8), _window),
+    "image": _Kind(lambda o: _view(o.n_rows, o.n_cols, len(CHANNELS), o.pixels), _image),
+    "window": _Kind(lambda o: _view(2 * SIGHT + 1, 2 * SIGHT + 1, len(CHANNELS) - 1, o.pixels), _window),
 }

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlgrid.behaviors import Table, draw
-from rlgrid.dispatch import choice, function, rule
+from rlgrid.dispatch import at, choice, function, rule
 from rlgrid.randomness import Stream, normal, uniform
 from rlgrid.tables import Tables
 
@@ -44,20 +44,20 @@ Starts: TypeAlias = WorldStarts | ExploringStarts | EveryPair | ChosenStarts
 @function
 def sample(tables: Tables, row: int, stream: Stream) -> tuple[int, float, bool]:
     """Next state, reward and termination of a row ``state * n_actions + action``."""
-    begin_at = tables.first[row]
-    last = tables.first[row + 1] - 1
+    begin_at = tables.first[at(row)]
+    last = tables.first[at(row + 1)] - 1
     j = begin_at
     if begin_at < last:
         u = uniform(stream)
         below = 0.0
         for i in range(begin_at, last):  # no early exit: where it would come is a guess that processors get wrong
-            below += tables.probability[tables.code[i]]
+            below += tables.probability[at(tables.code[at(i)])]
             j += u >= below
-    code = tables.code[j]
-    reward = tables.reward[code]
-    if tables.noise[code] >= 0:
-        reward = sample_reward(tables, tables.noise[code], stream)
-    return tables.next_state[j], reward, tables.terminated[code]
+    code = tables.code[at(j)]
+    reward = tables.reward[at(code)]
+    if tables.noise[at(code)] >= 0:
+        reward = sample_reward(tables, tables.noise[at(code)], stream)
+    return tables.next_state[at(j)], reward, tables.terminated[at(code)]
 
 
 @function

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple, TypeAlias
 
-from rlgrid.dispatch import choice, rule
+from rlgrid.dispatch import at, choice, rule
 
 
 class RobbinsMonro(NamedTuple):
@@ -82,17 +82,17 @@ def _constant(step_size: Constant, visits: Any, clock: Any, state: int, column: 
 
 @choice(rate, Harmonic)
 def _harmonic(step_size: Harmonic, visits: Any, clock: Any, state: int, column: int) -> float:
-    visits[state, column] += 1
+    visits[at(state), at(column)] += 1
     clock[0] += 1
-    k = visits[state, column] if step_size.per_entry else clock[0]
+    k = visits[at(state), at(column)] if step_size.per_entry else clock[0]
     alpha: float = step_size.a / (step_size.b + k)
     return alpha
 
 
 @choice(rate, Polynomial)
 def _polynomial(step_size: Polynomial, visits: Any, clock: Any, state: int, column: int) -> float:
-    visits[state, column] += 1
+    visits[at(state), at(column)] += 1
     clock[0] += 1
-    k = visits[state, column] if step_size.per_entry else clock[0]
+    k = visits[at(state), at(column)] if step_size.per_entry else clock[0]
     alpha: float = step_size.a / (step_size.b + k) ** step_size.power
     return alpha

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from rlgrid.batch import Batch
 from rlgrid.behaviors import LEAST, Actions, Behavior, Table, expected, greatest
-from rlgrid.dispatch import choice, rule
+from rlgrid.dispatch import at, choice, rule
 
 
 class Greedy(NamedTuple):
@@ -43,20 +43,20 @@ def bootstrap(target: Any, table: Table, batch: Batch, i: int) -> float:  # type
 
 @choice(bootstrap, Greedy)
 def _greedy(target: Greedy, table: Table, batch: Batch, i: int) -> float:
-    return greatest(table, target.actions, batch.next_state[i])
+    return greatest(table, target.actions, batch.next_state[at(i)])
 
 
 @choice(bootstrap, NextAction)
 def _next_action(target: NextAction, table: Table, batch: Batch, i: int) -> float:
-    column = batch.next_action[i] if table.shape[1] > 1 else 0
+    column = batch.next_action[at(i)] if table.shape[1] > 1 else 0
     # Where an episode ends, the action that nobody takes may not be available: 0 times -inf would not be a number.
-    value: float = max(table[batch.next_state[i], column], LEAST)
+    value: float = max(table[at(batch.next_state[at(i)]), at(column)], LEAST)
     return value
 
 
 @choice(bootstrap, Expected)
 def _expected(target: Expected, table: Table, batch: Batch, i: int) -> float:
-    value: float = expected(target.policy, table, batch.next_state[i])
+    value: float = expected(target.policy, table, batch.next_state[at(i)])
     return value
 
 

@@ -34,18 +34,20 @@ _PER_THREAD = 8192
 _MANY = 1024
 
 _NO_LIMIT = 2**62
+_NO_STATES = np.empty(0, np.int64)
+_INT64 = np.dtype(np.int64)
 
 
 class _Crew:
     """Threads that wait for calls; waking them costs a fifth of what a ThreadPoolExecutor takes."""
 
     def __init__(self, size: int) -> None:
-        self._calls: list[SimpleQueue[Callable[[], None] | None]] = [SimpleQueue() for _ in range(size)]
+        self._calls: list[SimpleQueue[Callable[[], object] | None]] = [SimpleQueue() for _ in range(size)]
         self._answers: SimpleQueue[BaseException | None] = SimpleQueue()
         for calls in self._calls:
             Thread(target=self._serve, args=(calls,), daemon=True).start()
 
-    def _serve(self, calls: SimpleQueue[Callable[[], None] | None]) -> None:
+    def _serve(self, calls: SimpleQueue[Callable[[], object] | None]) -> None:
         while (call := calls.get()) is not None:
             try:
                 call()
@@ -53,7 +55,7 @@ class _Crew:
             except BaseException as error:
                 self._answers.put(error)
 
-    def run(self, calls: Sequence[Callable[[], None]]) -> None:
+    def run(self, calls: Sequence[Callable[[], object]]) -> None:
         """Make all calls, the first one here and each other in a thread, and wait for them."""
         for queue, call in zip(self._calls, calls[1:], strict=True):
             queue.put(call)
@@ -120,11 +122,25 @@ class GridWorldVec(VectorEnv[Any, Any, Any]):
         self._over = np.ones(num_envs, np.bool_)
         self._stream = np.zeros((num_envs, 2), np.uint64)
         self._begun = False
+        self._fixed = (
+            *one.model.tables, one.model.n_actions, self._limit, self._mode, self._place, self._over, self._stream
+        )  # fmt: skip
         self._free = self._mode != DISABLED and bool(one.model.available.all())  # every action is allowed at any time
         self._threads = threads or os.cpu_count() or 1
         workers = min(self._threads, num_envs // _PER_THREAD)
         self._parts = np.linspace(0, num_envs, max(workers, 1) + 1).astype(int).tolist()
-        self._crew = _Crew(workers - 1) if workers > 1 else None
+        self._crew = self._new_crew()
+
+    def _new_crew(self) -> _Crew | None:
+        return _Crew(len(self._parts) - 2) if len(self._parts) > 2 else None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies and pickles: everything but the threads."""
+        return self.__dict__ | {"_crew": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._crew = self._new_crew()
 
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
@@ -171,7 +187,7 @@ class GridWorldVec(VectorEnv[Any, Any, Any]):
             if seeds[i] is not None or not self._begun:
                 self._one._np_random = None  # fresh entropy where no seed is given
                 streams[i] = self._one.seeded_stream(seeds[i])
-        self._stream, self._begun = streams, True
+        self._stream[:], self._begun = streams, True
 
     def _open_states(self, state: ArrayLike, chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
         """The states to begin in, [N]; those that are chosen are open."""
@@ -200,42 +216,48 @@ class GridWorldVec(VectorEnv[Any, Any, Any]):
         """
         n = self.num_envs
         chosen = self._whole(actions)
-        if chosen.shape != (n,):
-            raise InputError(f"actions: found shape {chosen.shape}; allowed: ({n},)")
         if not self._begun:
             raise self._refusal(0, 0)
-        if n < _MANY or not self._surely_allowed(chosen):
-            wrong = refused(self.model.tables.first, self.model.n_actions, chosen, self._place, self._over, self._mode)
-            if wrong >= 0:
-                raise self._refusal(wrong, int(chosen[wrong]))
-        state, reward, flags = np.empty((2, n), np.int64), np.empty(n), np.empty((2, n), np.bool_)
-        shared: tuple[Any, ...] = (*self.model.tables, self.model.n_actions, chosen)
-        shared += (self._place, self._over, self._stream, state, reward, flags, self._limit, self._mode)
-        if self._crew is None:
-            step_each(0, n, *shared)
-        else:
-            self._step_parts(shared)
-        info = self._final(state[1], flags[0] | flags[1]) if self._mode == SAME_STEP else {}
-        return self._observations.many(state[0]), reward, flags[0], flags[1], info
+        state, reward, flags = np.empty(n, np.int64), np.empty(n), np.empty((2, n), np.bool_)
+        last = np.empty(n, np.int64) if self._mode == SAME_STEP else _NO_STATES
+        arrays = (*self._fixed, chosen, state, last, reward, flags)
+        check = n < _MANY or not self._surely_allowed(chosen)
+        wrong = step_each(0, n, check, *arrays) if self._crew is None else self._step_parts(check, chosen, arrays)
+        if wrong >= 0:
+            raise self._refusal(wrong, int(chosen[wrong]))
+        info = self._final(last, flags[0] | flags[1]) if self._mode == SAME_STEP else {}
+        return self._observations.many(state), reward, flags[0], flags[1], info
 
     def _whole(self, actions: ArrayLike) -> NDArray[np.int64]:
+        """Actions of any kind as an int64 array [N]."""
+        if type(actions) is np.ndarray and actions.dtype is _INT64 and actions.shape == self._over.shape:
+            return np.ascontiguousarray(actions)
         try:
             array = np.asarray(actions)
         except ValueError:  # lists of several lengths
             array = np.zeros(0)
         if array.dtype.kind not in "iu":
             raise InputError(f"actions: found {actions!r}; allowed: whole numbers [{self.num_envs}]")
+        if array.shape != self._over.shape:
+            raise InputError(f"actions: found shape {array.shape}; allowed: ({self.num_envs},)")
         return np.require(array, np.int64, "C")
 
     def _surely_allowed(self, actions: NDArray[np.int64]) -> bool:
         """A quick look that spares the thorough one: seen as unsigned, a negative action is a large one."""
         return self._free and bool(actions.view(np.uint64).max() < self.model.n_actions)
 
-    def _step_parts(self, shared: tuple[Any, ...]) -> None:
-        """A part of the environments in each thread."""
-
+    def _step_parts(self, check: bool, actions: NDArray[np.int64], arrays: tuple[Any, ...]) -> int:
+        """A part of the environments in each thread, where none refuses; the number of one that does, else -1."""
         assert self._crew is not None
-        self._crew.run([partial(step_each, begin, end, *shared) for begin, end in pairwise(self._parts)])
+        if check:
+            t = self.model.tables
+            wrong = refused(
+                0, self.num_envs, t.first, self.model.n_actions, actions, self._place, self._over, self._mode
+            )
+            if wrong >= 0:
+                return int(wrong)
+        self._crew.run([partial(step_each, begin, end, False, *arrays) for begin, end in pairwise(self._parts)])
+        return -1
 
     def _final(self, state: NDArray[np.int64], ended: NDArray[np.bool_]) -> dict[str, Any]:
         """The ``info`` of episodes that have ended, as Gymnasium's vector wrappers expect it."""

@@ -66,8 +66,15 @@ def test_index_coordinates_and_one_hot() -> None:
     assert small(5, "one_hot").tolist() == [0, 0, 0, 0, 0, 1, 0, 0, 0]
 
 
+def cells(seen: np.ndarray, pixels: int) -> np.ndarray:
+    """One pixel of each cell, of squares that are of one colour."""
+    small = seen[::pixels, ::pixels]
+    assert (small.repeat(pixels, axis=0).repeat(pixels, axis=1) == seen).all()
+    return small
+
+
 def test_an_image() -> None:
-    seen = small(4, "image")
+    seen = cells(small(4, "image"), 12)
     agent = picture(["000", "010", "000"])
     for channel, name in enumerate(CHANNELS):
         assert seen[..., channel].tolist() == (agent if name == "agent" else picture(PICTURES[name])).tolist(), name
@@ -76,7 +83,7 @@ def test_an_image() -> None:
 @pytest.mark.parametrize("state", [0, 2, 4, 5])
 def test_a_window_is_centred_on_the_agent_and_walled_outside(state: int) -> None:
     row, col = divmod(state, 3)
-    seen = small(state, "window")
+    seen = cells(small(state, "window"), 8)
     for channel, name in enumerate(CHANNELS[1:]):
         around = np.full((7, 7), 255 if name == "wall" else 0, dtype=np.uint8)
         around[2:5, 2:5] = picture(PICTURES[name])
@@ -104,8 +111,8 @@ def test_spaces_are_exact() -> None:
         "index": Discrete(9),
         "coordinates": MultiDiscrete([3, 3]),
         "one_hot": Box(0.0, 1.0, (9,), np.float32),
-        "image": Box(0, 255, (3, 3, 6), np.uint8),
-        "window": Box(0, 255, (5, 5, 5), np.uint8),
+        "image": Box(0, 255, (36, 36, 6), np.uint8),
+        "window": Box(0, 255, (40, 40, 5), np.uint8),
     }
     for kind in KINDS:
         env = GridWorld(world, observation=kind)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import warnings
 from typing import Any
 
@@ -14,6 +16,7 @@ from gymnasium.wrappers.vector import (
     DictInfoToList,
     FlattenObservation,
     RecordEpisodeStatistics,
+    RecordVideo,
     TransformReward,
 )
 from plain_run import NOISY
@@ -194,8 +197,8 @@ def test_arrays_that_were_handed_out_never_change() -> None:
         for _ in range(20):
             envs.step(np.array([2, 1, 2, 1]))
         envs.reset(seed=1)
-        for array, copy in zip(kept, copies, strict=True):
-            assert_same(array, copy)
+        for array, copied in zip(kept, copies, strict=True):
+            assert_same(array, copied)
 
 
 # -- bad input -------------------------------------------------------------------------------------------------------
@@ -299,7 +302,7 @@ def test_gymnasium_makes_it() -> None:
         for name, more in (("rlgrid/FourRooms-v0", {}), ("rlgrid/GridWorld-v0", {"world": "four_rooms"})):
             envs = gym.make_vec(name, num_envs=4, vectorization_mode="vector_entry_point", observation="window", **more)
             assert isinstance(envs.unwrapped, GridWorldVec) and envs.spec.id == name
-            assert envs.reset(seed=0)[0].shape == (4, 5, 5, 5)
+            assert envs.reset(seed=0)[0].shape == (4, 40, 40, 5)
             assert envs.step(envs.action_space.sample())[1].shape == (4,)
             envs.close()
 
@@ -331,7 +334,7 @@ def test_rewards_and_observations_are_transformed() -> None:
     envs = TransformReward(GridWorldVec("cliff", 2), lambda reward: reward / 100)
     envs.reset(seed=0)
     assert envs.step(np.array([0, 1]))[1].tolist() == [-0.01, -1.0]
-    for kind, size in (("one_hot", 48), ("image", 48 * 6)):
+    for kind, size in (("one_hot", 48), ("image", 48 * 81 * 6)):
         flat = FlattenObservation(GridWorldVec("cliff", 2, observation=kind))
         seen, _ = flat.reset(seed=0)
         assert seen.shape == (2, size) and flat.observation_space.contains(seen)
@@ -347,6 +350,33 @@ def test_frames_show_every_environment() -> None:
     single.reset(options={"state": 2})
     assert (single.render() == second).all()
     assert GridWorldVec("cliff").render() is None
+
+
+def test_a_video_of_every_environment(tmp_path) -> None:
+    envs = RecordVideo(GridWorldVec("zhao_2x2", 3, render_mode="rgb_array"), str(tmp_path / "video"), video_length=4)
+    envs.reset(seed=0)
+    for _ in range(5):
+        envs.step(np.zeros(3, int))
+    envs.close()
+    assert [file.suffix for file in tmp_path.rglob("*.mp4")] == [".mp4"]
+
+
+@pytest.mark.parametrize("num_envs", [7, 10])
+def test_copies_in_mid_episode_continue_identically(monkeypatch: pytest.MonkeyPatch, num_envs: int) -> None:
+    """With threads (10) and without; a copy and its original do not touch each other."""
+    monkeypatch.setattr(vector_env, "_PER_THREAD", 4)
+    envs = GridWorldVec("four_rooms", num_envs, threads=2)
+    envs.reset(seed=3)
+    actions = np.random.default_rng(0).integers(0, 4, (60, num_envs))
+    for row in actions[:30]:
+        envs.step(row)
+    copies = [copy.deepcopy(envs), pickle.loads(pickle.dumps(envs))]
+    wanted = [envs.step(row)[:4] for row in actions[30:]]
+    for other in copies:
+        found = [other.step(row)[:4] for row in actions[30:]]
+        assert all((a == b).all() for f, w in zip(found, wanted, strict=True) for a, b in zip(f, w, strict=True))
+        other.close()
+    envs.close()
 
 
 def test_the_public_name() -> None:

@@ -71,4 +71,9 @@ def _teach_numba() -> None:
         overload(rule, strict=False, jit_options=OPTIONS)(chosen)
 
 
+@overload(dispatch.at, strict=False, jit_options=OPTIONS)
+def _at(index: Any) -> Callable[..., Any]:
+    return lambda index: np.uint64(index)  # noqa: PLW0108 (Numba takes functions only)
+
+
 _teach_numba()

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from rlgrid.batch import Batch
 from rlgrid.behaviors import draw
+from rlgrid.dispatch import at
 from rlgrid.kernels import compiled
 from rlgrid.learner import Learner, full, learn, settle
 from rlgrid.randomness import Stream
@@ -59,17 +60,17 @@ def interact(
             next_action, next_probability = 0, 1.0
         else:
             next_action, next_probability = draw(behavior, learner.table, next_state, behavior_stream)
-        batch.state[i], batch.action[i], batch.reward[i] = state, action, reward
-        batch.next_state[i], batch.next_action[i] = next_state, next_action
-        batch.terminated[i], batch.truncated[i] = terminated, truncated
-        batch.behavior_probability[i] = probability
+        batch.state[at(i)], batch.action[at(i)], batch.reward[at(i)] = state, action, reward
+        batch.next_state[at(i)], batch.next_action[at(i)] = next_state, next_action
+        batch.terminated[at(i)], batch.truncated[at(i)] = terminated, truncated
+        batch.behavior_probability[at(i)] = probability
         learn(learner, batch, i)
         total += reward
         steps += 1
         i = i + 1 if i + 1 < len(batch.state) else 0
         if terminated or truncated:
-            finished.total[episodes], finished.length[episodes] = total, elapsed
-            finished.terminated[episodes], finished.final_state[episodes] = terminated, next_state
+            finished.total[at(episodes)], finished.length[at(episodes)] = total, elapsed
+            finished.terminated[at(episodes)], finished.final_state[at(episodes)] = terminated, next_state
             episodes += 1
             state = -1
         else:
@@ -106,8 +107,8 @@ def choose(behavior: Any, table: Floats, state: int, stream: Stream) -> tuple[in
 def observe(learner: Learner, behavior: Any, behavior_stream: Stream, batch: Batch, i: int) -> tuple[int, float]:
     """Complete transition i, which another environment made, with its next action, and learn from it."""
     action, probability = 0, 1.0
-    if not batch.terminated[i]:
-        action, probability = draw(behavior, learner.table, batch.next_state[i], behavior_stream)
-    batch.next_action[i] = action
+    if not batch.terminated[at(i)]:
+        action, probability = draw(behavior, learner.table, batch.next_state[at(i)], behavior_stream)
+    batch.next_action[at(i)] = action
     learn(learner, batch, i)
     return action, probability

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from rlgrid.batch import Batch
 from rlgrid.behaviors import draw
+from rlgrid.dispatch import at
 from rlgrid.kernels import compiled
 from rlgrid.sampling import sample, sample_start
 from rlgrid.tables import Tables
@@ -26,56 +27,63 @@ Floats: TypeAlias = NDArray[np.float64]
 
 
 @compiled
-def refused(first: Ints, n_actions: int, actions: Ints, place: Ints, over: Bools, mode: int) -> int:
+def refused(
+    begin: int, end: int, first: Ints, n_actions: int, actions: Ints, place: Ints, over: Bools, mode: int
+) -> int:
     """The first environment whose action is not available, or that waits for a reset; -1: none."""
-    for i in range(len(actions)):
-        if over[i] and mode == NEXT_STEP:
+    for i in range(begin, end):
+        if over[at(i)] and mode == NEXT_STEP:
             continue
-        if over[i] or actions[i] < 0 or actions[i] >= n_actions:
+        if over[at(i)] or actions[at(i)] < 0 or actions[at(i)] >= n_actions:
             return i
-        row = place[0, i] * n_actions + actions[i]
-        if first[row] == first[row + 1]:
+        row = place[0, at(i)] * n_actions + actions[at(i)]
+        if first[at(row)] == first[at(row + 1)]:
             return i
     return -1
 
 
 @compiled
 def step_each(
-    begin: int, end: int,
+    begin: int, end: int, check: bool,
     first: Ints, next_state: NDArray[np.int32], code: NDArray[np.integer[Any]],
     probability: Floats, reward: Floats, terminated: Bools,
     noise: Ints, noise_values: Floats, noise_cumulative: Floats, noise_std: Floats,
     start_state: Ints, start_cumulative: Floats,
-    n_actions: int, actions: Ints, place: Ints, over: Bools, stream: NDArray[np.uint64],
-    out_state: Ints, out_reward: Floats, out_flags: Bools, limit: int, mode: int,
-) -> None:  # fmt: skip
-    """Step the environments ``begin`` to ``end``.
+    n_actions: int, limit: int, mode: int, place: Ints, over: Bools, stream: NDArray[np.uint64],
+    actions: Ints, out_state: Ints, out_last: Ints, out_reward: Floats, out_flags: Bools,
+) -> int:  # fmt: skip
+    """Step the environments ``begin`` to ``end``, unless ``check`` finds one that refuses; its number, else -1.
 
     The twelve arrays that come first are the model's tables. place [2, N]: state and steps of the episode; over [N]:
-    its episode has ended; stream [N, 2]. out_state [2, N]: next state, and with ``SAME_STEP`` the last state of an
-    episode that has ended; out_flags [2, N]: terminated, truncated.
+    its episode has ended; stream [N, 2]. out_state [N]: next state; out_last [N], with ``SAME_STEP`` only: the state
+    before a new episode starts; out_flags [2, N]: terminated, truncated.
     """
+    if check:
+        wrong = refused(begin, end, first, n_actions, actions, place, over, mode)
+        if wrong >= 0:
+            return wrong
     tables = Tables(
         first, next_state, code, probability, reward, terminated, noise, noise_values, noise_cumulative, noise_std,
         start_state, start_cumulative,
     )  # fmt: skip
     for i in range(begin, end):
-        if over[i] and mode == NEXT_STEP:
-            state, pay, ends, cut = sample_start(tables, stream[i]), 0.0, False, False
-            place[1, i] = 0
-            out_state[1, i] = state
+        if over[at(i)] and mode == NEXT_STEP:
+            state, pay, ends, cut = sample_start(tables, stream[at(i)]), 0.0, False, False
+            place[1, at(i)] = 0
         else:
-            state, pay, ends = sample(tables, place[0, i] * n_actions + actions[i], stream[i])
-            place[1, i] += 1
-            cut = not ends and place[1, i] >= limit
-            out_state[1, i] = state
-            if mode == SAME_STEP and (ends or cut):
-                state = sample_start(tables, stream[i])
-                place[1, i] = 0
-        place[0, i] = state
-        over[i] = (ends or cut) and mode != SAME_STEP
-        out_state[0, i], out_reward[i] = state, pay
-        out_flags[0, i], out_flags[1, i] = ends, cut
+            state, pay, ends = sample(tables, place[0, at(i)] * n_actions + actions[at(i)], stream[at(i)])
+            place[1, at(i)] += 1
+            cut = not ends and place[1, at(i)] >= limit
+            if mode == SAME_STEP:
+                out_last[at(i)] = state
+                if ends or cut:
+                    state = sample_start(tables, stream[at(i)])
+                    place[1, at(i)] = 0
+        place[0, at(i)] = state
+        over[at(i)] = (ends or cut) and mode != SAME_STEP
+        out_state[at(i)], out_reward[at(i)] = state, pay
+        out_flags[0, at(i)], out_flags[1, at(i)] = ends, cut
+    return -1
 
 
 @compiled
@@ -88,26 +96,27 @@ def roll_each(
     policy = behavior.probability
     n_actions = policy.shape[1]
     for i in range(begin, end):
-        if over[i]:
-            place[0, i], place[1, i], over[i] = sample_start(tables, stream[i]), 0, False
-        state, elapsed = place[0, i], place[1, i]
-        action, probability = draw(behavior, policy, state, behavior_stream[i])
+        if over[at(i)]:
+            place[0, at(i)], place[1, at(i)], over[at(i)] = sample_start(tables, stream[at(i)]), 0, False
+        state, elapsed = place[0, at(i)], place[1, at(i)]
+        action, probability = draw(behavior, policy, state, behavior_stream[at(i)])
         for k in range(i * steps, (i + 1) * steps):
-            next_state, reward, ends = sample(tables, state * n_actions + action, stream[i])
+            next_state, reward, ends = sample(tables, state * n_actions + action, stream[at(i)])
             elapsed += 1
             cut = not ends and elapsed >= limit
-            batch.state[k], batch.action[k], batch.reward[k], batch.next_state[k] = state, action, reward, next_state
-            batch.terminated[k], batch.truncated[k], batch.behavior_probability[k] = ends, cut, probability
+            batch.state[at(k)], batch.action[at(k)], batch.reward[at(k)] = state, action, reward
+            batch.next_state[at(k)], batch.behavior_probability[at(k)] = next_state, probability
+            batch.terminated[at(k)], batch.truncated[at(k)] = ends, cut
             state = next_state
             if ends:
-                batch.next_action[k] = 0
+                batch.next_action[at(k)] = 0
             else:
-                action, probability = draw(behavior, policy, state, behavior_stream[i])
-                batch.next_action[k] = action
+                action, probability = draw(behavior, policy, state, behavior_stream[at(i)])
+                batch.next_action[at(k)] = action
             if ends or cut:
-                state, elapsed = sample_start(tables, stream[i]), 0
-                action, probability = draw(behavior, policy, state, behavior_stream[i])
-        place[0, i], place[1, i] = state, elapsed
+                state, elapsed = sample_start(tables, stream[at(i)]), 0
+                action, probability = draw(behavior, policy, state, behavior_stream[at(i)])
+        place[0, at(i)], place[1, at(i)] = state, elapsed
 
 
 @compiled
@@ -115,6 +124,6 @@ def start_each(tables: Tables, place: Ints, over: Bools, stream: NDArray[np.uint
     """Begin an episode in the chosen environments."""
     for i in range(len(chosen)):
         if chosen[i]:
-            place[0, i] = sample_start(tables, stream[i])
-            place[1, i] = 0
-            over[i] = False
+            place[0, at(i)] = sample_start(tables, stream[at(i)])
+            place[1, at(i)] = 0
+            over[at(i)] = False
