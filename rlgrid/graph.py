@@ -74,6 +74,17 @@ def components(rows: Rows, usable: Bools) -> Labels:
     return np.asarray(connected_components(graph, connection="strong")[1], dtype=np.int32)
 
 
+def reachable_from(rows: Rows, state: int) -> Bools:
+    """States to which the rows lead from a state, itself among them, [S]."""
+    from scipy.sparse.csgraph import breadth_first_order
+
+    n_states = len(rows.begin) - 1
+    _, source, target = edges(rows, np.ones(len(rows.first) - 1, np.bool_))
+    found = np.zeros(n_states, np.bool_)
+    found[breadth_first_order(_graph(source, target, n_states), state, return_predecessors=False)] = True
+    return found
+
+
 def leads_out(rows: Rows, label: Labels) -> Bools:
     """Rows with an outcome in another component, [R]."""
     row, state, next_state = edges(rows, np.ones(len(rows.first) - 1, np.bool_))

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from rlgrid.average_reward import average_optimum
 from rlgrid.certificate import accuracy_of, certified, enclosure
 from rlgrid.errors import InputError, one_of
 from rlgrid.graph import Floats, Ints, rows_at, uniform_weights
@@ -29,7 +31,9 @@ from rlgrid.kernels.planning import (
     sweep,
 )
 from rlgrid.learner import TIE
+from rlgrid.linear_program import basic_policy
 from rlgrid.model import TabularModel, as_model, check_policy, resolve_discount
+from rlgrid.rational import MOST_STATES, exact_optimum
 from rlgrid.undiscounted import Collapsed, collapse, expand, resting_classes
 from rlgrid.world import World
 
@@ -41,6 +45,9 @@ OnSweep: TypeAlias = Callable[[int, Floats], object]
 
 #: Sweeps (or improvements) after which an iteration is given up unless told otherwise.
 MAX_SWEEPS = 10_000_000
+
+#: The method that is not one for a discounted optimum.
+AVERAGE = "average_reward"
 
 #: Outcomes looked at between two chances to interrupt.
 CHUNK = 2**24
@@ -61,8 +68,12 @@ class Plan:
             infinite, ``tol`` takes its place and nothing is proven. At discount 1 an action that only waits counts.
         bound: proven bound on max |v - v*|, rounding included, both for the probabilities, rewards and discount as
             they are stored and for the numbers that these were rounded from. Infinite: none was found (discount 1).
-        iterations: sweeps, or improvements of the policy.
+        iterations: sweeps, policies, or pivots of the linear program.
         discount, method, epsilon, horizon: what was solved, and how.
+        exact_v: optimal values [S] as fractions, with ``exact``. ``v`` and ``q`` are then rounded once,
+            ``optimal_actions`` are the optimal ones, no less and no more, and ``policy`` takes the first of them.
+        gain: the best mean reward a step, with ``average_reward``. ``bound`` is then one on |gain - gain*|, ``v`` are
+            values relative to a start, so that v = max over actions of r - gain + P v; nothing is proven about these.
     """
 
     v: Floats
@@ -75,6 +86,8 @@ class Plan:
     method: str
     epsilon: float
     horizon: int | None
+    exact_v: tuple[Fraction, ...] | None = None
+    gain: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,6 +143,7 @@ def solve(
     evaluation_sweeps: int = 5,
     max_sweeps: int = MAX_SWEEPS,
     on_sweep: OnSweep | None = None,
+    exact: bool = False,
 ) -> Plan:
     """Solve a model exactly.
 
@@ -137,7 +151,10 @@ def solve(
         source: a world, a model, or an environment with a toy-text ``P``.
         method: ``value_iteration`` (synchronous, from v = 0; Zhao, Alg. 4.1), ``policy_iteration`` (Howard, with a
             sparse direct solve, from the uniform policy or, at discount 1, from one that ends; Alg. 4.2),
-            ``truncated_policy_iteration`` (Alg. 4.3), or ``backward_induction`` (the optimum within a number of steps).
+            ``truncated_policy_iteration`` (Alg. 4.3), ``linear_programming`` (a policy from HiGHS, its values from a
+            direct solve), ``backward_induction`` (the optimum within a number of steps), or ``average_reward``.
+            The latter is the best mean reward a step in the long run, without a discount, by relative value
+            iteration; episodes that end start again at once, and states to which no start leads count for nothing.
         discount: by default the model's own, else 0.99.
         tol: the largest ``bound`` to accept below discount 1, or where every action may end the episode. Otherwise
             iteration goes on until only rounding moves the values, and ``bound`` is whatever can be proven.
@@ -148,24 +165,34 @@ def solve(
         on_sweep: called with k = 1, 2, ... and a copy of v [S] after each sweep (value iteration, backward
             induction) or each policy evaluation (policy iteration, truncated policy iteration). At discount 1,
             cells between which one can move for free count as one.
+        exact: solve in rational arithmetic, by policy iteration whatever the method: up to 1,000 states. A world's
+            numbers are taken as they are written, 0.1 or "1/3"; those of other models have the values of their
+            floats. ``discount`` and ``epsilon`` mean what they print as: 0.9 is 9/10.
 
     Raises:
-        InputError: for arguments outside their range, a tolerance that float64 cannot certify, or an optimum that is
-            infinite or undefined at discount 1.
+        InputError: for arguments outside their range, a tolerance that float64 cannot certify, an optimum that is
+            infinite or undefined at discount 1, a best mean reward that is not the same from everywhere, or a model
+            too large to be solved exactly.
 
     >>> import rlgrid
-    >>> plan = solve(rlgrid.load_world("frozen_lake_4x4"), discount=1)
-    >>> round(float(plan.v[0]) * 17, 9)
-    14.0
+    >>> plan = solve(rlgrid.load_world("frozen_lake_4x4"), discount=1, exact=True)
+    >>> plan.exact_v[0], float(plan.v[0])
+    (Fraction(14, 17), 0.8235294117647058)
     """
-    if method not in METHODS:
-        raise InputError(f"method: {one_of(method, METHODS)}")
+    if method not in METHODS and method != AVERAGE:
+        raise InputError(f"method: {one_of(method, [*METHODS, AVERAGE])}")
+    if exact and method in ("backward_induction", AVERAGE):
+        raise InputError(f'exact: found it with method "{method}"; allowed: with the methods for a discounted optimum')
     if not 0 <= epsilon <= 1:
         raise InputError(f"epsilon: found {epsilon:g}; allowed: 0 to 1")
     _check_limits(tol, evaluation_sweeps=evaluation_sweeps, max_sweeps=max_sweeps)
     if horizon is not None and method != "backward_induction":
         raise InputError(f'horizon: found {horizon} with method "{method}"; allowed: with "backward_induction"')
     model = as_model(source)
+    if method == AVERAGE:
+        if discount is not None and discount != 1:
+            raise InputError(f'discount: found {discount:g} with method "{AVERAGE}"; allowed: none')
+        return _average_plan(model, tol, epsilon, max_sweeps, on_sweep)
     if method == "backward_induction":
         horizon = _checked_horizon(model, horizon)
     gamma = resolve_discount(discount, model.discount)
@@ -176,6 +203,8 @@ def solve(
     problem = _Problem(
         model, solved, accuracy, collapsed, epsilon, tol, max_sweeps, on_sweep, evaluation_sweeps, horizon
     )
+    if exact:
+        return _exact_plan(problem, rows, gamma)
     return _plan(problem, rows, gamma, method, METHODS[method](problem))
 
 
@@ -225,19 +254,32 @@ def _value_iteration(problem: _Problem) -> _Solution:
 
 
 def _policy_iteration(problem: _Problem) -> _Solution:
-    """Stops when the greedy policy no longer changes, or promises no more than rounding."""
-    if problem.collapsed is None:
-        choice, weight = np.full(problem.n_states, -1), uniform_weights(problem.rows)
-    else:
-        choice = problem.collapsed.ending
-        weight = problem.soft(choice)
+    _, v, k, change, size = _improved(problem, None if problem.collapsed is None else problem.collapsed.ending)
+    return _Solution(v, certified(problem.model, problem.accuracy, change, size, problem.tol), k)
+
+
+def _linear_programming(problem: _Problem) -> _Solution:
+    """The program finds a policy, a direct solve its values; were it not the best one, it would be improved."""
+    choice, pivots = basic_policy(problem.rows, problem.epsilon, problem.model.name)
+    _, v, _, change, size = _improved(problem, choice)
+    return _Solution(v, certified(problem.model, problem.accuracy, change, size, problem.tol), pivots)
+
+
+def _improved(problem: _Problem, choice: Ints | None) -> tuple[Ints, Floats, int, float, float]:
+    """Policy iteration from the rows chosen, else from the uniform policy.
+
+    Stops when the greedy policy no longer changes, or promises no more than rounding. Returns the last choice, its
+    values, the number of policies, max |T v - v| and max |v|.
+    """
+    weight = uniform_weights(problem.rows) if choice is None else problem.soft(choice)
+    choice = np.full(problem.n_states, -1) if choice is None else choice
     for k in range(1, problem.max_sweeps + 1):
         v = _solve_linear(problem.rows, weight)
         problem.report(k, v)
         greedy = choice.copy()
         change, size = choose_rows(problem.rows, problem.epsilon, v, greedy)
         if np.array_equal(greedy, choice) or change <= TIE * max(1.0, size):
-            return _Solution(v, certified(problem.model, problem.accuracy, change, size, problem.tol), k)
+            return (choice if (choice >= 0).all() else greedy), v, k, change, size
         choice, weight = greedy, problem.soft(greedy)
     raise _gave_up(problem.max_sweeps)
 
@@ -282,6 +324,7 @@ METHODS: dict[str, Callable[[_Problem], _Solution]] = {
     "value_iteration": _value_iteration,
     "policy_iteration": _policy_iteration,
     "truncated_policy_iteration": _truncated_policy_iteration,
+    "linear_programming": _linear_programming,
     "backward_induction": _backward_induction,
 }
 
@@ -376,10 +419,47 @@ def _plan(problem: _Problem, rows: Rows, discount: float, method: str, solution:
     _, size = choose_rows(problem.rows, epsilon, solution.v if solution.before is None else base, choice)
     if problem.collapsed is not None:
         choice = expand(problem.collapsed, rows, choice)
-    policy = np.zeros_like(q)
-    if epsilon > 0:
-        policy[:] = epsilon * model.available / model.available.sum(axis=1, keepdims=True)
-    policy.ravel()[choice] += 1.0 - epsilon
+    policy = _policy(model, choice, epsilon)
     error = bound + slack(accuracy, size) if bound < np.inf else problem.tol
     optimal = q >= q.max(axis=1, keepdims=True) - 2.0 * OUTWARD * error
     return Plan(v, q, policy, optimal, bound, solution.iterations, discount, method, epsilon, problem.horizon)
+
+
+def _policy(model: TabularModel, choice: Ints, epsilon: float) -> Floats:
+    """The (epsilon-soft) policy [S, A] that chooses one row for each state."""
+    policy = np.zeros((model.n_states, model.n_actions))
+    if epsilon > 0:
+        policy[:] = epsilon * model.available / model.available.sum(axis=1, keepdims=True)
+    policy.ravel()[choice] += 1.0 - epsilon
+    return policy
+
+
+def _exact_plan(problem: _Problem, rows: Rows, discount: float) -> Plan:
+    """From a policy that is optimal as far as float64 can see to exact values."""
+    if problem.n_states > MOST_STATES:
+        raise InputError(
+            f"{problem.model.name}: exact: found {problem.n_states:,} states; allowed: up to {MOST_STATES:,}"
+        )
+    choice = _improved(problem, None if problem.collapsed is None else problem.collapsed.ending)[0]
+    found = exact_optimum(
+        problem.model, problem.rows, rows, problem.collapsed, choice, discount, problem.epsilon, problem.max_sweeps
+    )
+    policy = _policy(problem.model, found.choice, problem.epsilon)
+    return Plan(
+        *(found.v, found.q, policy, found.optimal_actions, found.bound, found.iterations, discount),
+        *("policy_iteration", problem.epsilon, None, found.exact_v),
+    )
+
+
+def _average_plan(model: TabularModel, tol: float, epsilon: float, max_sweeps: int, on_sweep: OnSweep | None) -> Plan:
+    found = average_optimum(model, tol, epsilon, max_sweeps, on_sweep)
+    q = np.empty((model.n_states, model.n_actions))
+    row_values(rows_at(model, 1.0), found.relative, q.ravel())
+    q -= found.gain
+    greedy = q.argmax(axis=1) + np.arange(0, q.size, model.n_actions)
+    policy = _policy(model, np.where(found.choice < 0, greedy, found.choice), epsilon)
+    optimal = q >= q.max(axis=1, keepdims=True) - 2.0 * tol
+    return Plan(
+        *(found.relative, q, policy, optimal, found.bound, found.iterations, 1.0, AVERAGE, epsilon, None),
+        gain=found.gain,
+    )

@@ -87,7 +87,7 @@ def collapse(model: TabularModel, rows: Rows, epsilon: float) -> Collapsed:
     if not reached.all():
         lost = np.flatnonzero(~reached[number])
         raise InputError(
-            f"{model.name}: at discount 1 no policy reaches an end from {_cells(model, lost)}: "
+            f"{model.name}: at discount 1 no policy reaches an end from {cells_in_words(model, lost)}: "
             "the value there is minus infinity; allowed: a discount below 1, or a way to a terminal cell"
         )
     return Collapsed(collapsed, number, origin, inside, ending)
@@ -176,7 +176,7 @@ def _refuse(model: TabularModel, rows: Rows, row: Ints, sign: str, whose: str) -
     mean = mean_rewards(rows)[row]
     extreme = row[mean == (mean.min() if sign == "negative" else mean.max())]
     entered = np.concatenate([rows.next_state[rows.first[r] : rows.first[r + 1]] for r in extreme[:1000].tolist()])
-    where = _cells(model, np.argmax(np.bincount(entered), keepdims=True))
+    where = cells_in_words(model, np.argmax(np.bincount(entered), keepdims=True))
     what = {
         "positive": f"is infinite: reward can be collected for ever around {where}",
         "negative": f"is minus infinity: episodes go on for ever and pay negative rewards around {where}",
@@ -218,7 +218,7 @@ def _sign_of_gain(
     return "unknown"
 
 
-def _cells(model: TabularModel, states: Ints) -> str:
+def cells_in_words(model: TabularModel, states: Ints) -> str:
     """The first cells of a list in words."""
     named = ", ".join(f"row {s // model.shape[1] + 1}, column {s % model.shape[1] + 1}" for s in states[:2].tolist())
     return named + (f" and {len(states) - 2} more" if len(states) > 2 else "")
