@@ -1,135 +1,40 @@
 """Exact planning: ``solve`` finds optimal values with a proven error bound, ``evaluate_exact`` the values of a policy.
 
-All methods work on the model's rows of outcomes; at discount 1 on those of the collapsed model that
-:mod:`rlgrid.undiscounted` makes, after it has refused what has no finite value.
+At discount 1 the methods work on the collapsed model that :mod:`rlgrid.undiscounted` makes, after it has refused what
+has no finite value.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from fractions import Fraction
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rlgrid.average_reward import average_optimum
-from rlgrid.certificate import accuracy_of, certified, enclosure
+from rlgrid.certificate import accuracy_of, enclosure
 from rlgrid.errors import InputError, one_of
-from rlgrid.graph import Floats, Ints, rows_at, uniform_weights
-from rlgrid.kernels.planning import (
-    NO_WEIGHT,
-    OUTWARD,
-    Accuracy,
-    Rows,
-    choose_rows,
-    iterate,
-    row_values,
-    settled,
-    slack,
-    sweep,
-)
-from rlgrid.learner import TIE
-from rlgrid.linear_program import basic_policy
+from rlgrid.graph import Floats, Ints, rows_at
+from rlgrid.kernels.planning import OUTWARD, Rows, choose_rows, row_values, slack
+from rlgrid.methods import METHODS, OnSweep, Problem, Solution, improved, solve_linear, sweep_until_settled
 from rlgrid.model import TabularModel, as_model, check_policy, resolve_discount
+from rlgrid.plan import ActionTables, Plan
 from rlgrid.rational import MOST_STATES, exact_optimum
-from rlgrid.undiscounted import Collapsed, collapse, expand, resting_classes
+from rlgrid.undiscounted import collapse, expand, resting_classes
 from rlgrid.world import World
 
 if TYPE_CHECKING:
     import gymnasium
 
 Source: TypeAlias = "World | TabularModel | gymnasium.Env[Any, Any]"
-OnSweep: TypeAlias = Callable[[int, Floats], object]
 
 #: Sweeps (or improvements) after which an iteration is given up unless told otherwise.
 MAX_SWEEPS = 10_000_000
 
 #: The method that is not one for a discounted optimum.
 AVERAGE = "average_reward"
-
-#: Outcomes looked at between two chances to interrupt.
-CHUNK = 2**24
-
-
-@dataclass(frozen=True, eq=False)
-class Plan:
-    """A solved model: S states, A actions. Terminal states and walls have the value 0.
-
-    Attributes:
-        v: optimal values [S]; with a horizon, for that many steps to go.
-        q: action values [S, A]; -inf where an action is not available.
-        policy: [S, A], the first action whose q is within a relative 1e-12 of the best; mixed with epsilon times
-            the uniform policy where epsilon > 0. At discount 1, where waiting is free, it goes to where it pays to
-            leave. With a horizon it is the policy of the first step.
-        optimal_actions: bool [S, A], every action that the certified bound cannot rule out: those whose q is at
-            least max q - 2 bound, less rounding. All optimal actions are among them. Where the bound is
-            infinite, ``tol`` takes its place and nothing is proven. At discount 1 an action that only waits counts.
-        bound: proven bound on max |v - v*|, rounding included, both for the probabilities, rewards and discount as
-            they are stored and for the numbers that these were rounded from. Infinite: none was found (discount 1).
-        iterations: sweeps, policies, or pivots of the linear program.
-        discount, method, epsilon, horizon: what was solved, and how.
-        exact_v: optimal values [S] as fractions, with ``exact``. ``v`` and ``q`` are then rounded once,
-            ``optimal_actions`` are the optimal ones, no less and no more, and ``policy`` takes the first of them.
-        gain: the best mean reward a step, with ``average_reward``. ``bound`` is then one on |gain - gain*|, ``v`` are
-            values relative to a start, so that v = max over actions of r - gain + P v; nothing is proven about these.
-    """
-
-    v: Floats
-    q: Floats
-    policy: Floats
-    optimal_actions: NDArray[np.bool_]
-    bound: float
-    iterations: int
-    discount: float
-    method: str
-    epsilon: float
-    horizon: int | None
-    exact_v: tuple[Fraction, ...] | None = None
-    gain: float | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class _Problem:
-    """What a method has to solve. Q states and R rows, those of the collapsed model at discount 1."""
-
-    model: TabularModel
-    rows: Rows
-    accuracy: Accuracy
-    collapsed: Collapsed | None
-    epsilon: float
-    tol: float
-    max_sweeps: int
-    on_sweep: OnSweep | None
-    evaluation_sweeps: int = 1
-    horizon: int | None = None
-
-    @property
-    def n_states(self) -> int:
-        return len(self.rows.begin) - 1
-
-    def report(self, k: int, v: Floats) -> None:
-        """Tell ``on_sweep`` about the values after sweep k."""
-        if self.on_sweep:
-            self.on_sweep(k, self.values(v))
-
-    def values(self, v: Floats) -> Floats:
-        """A copy of values [Q], for the states of the model [S]."""
-        return v.copy() if self.collapsed is None else v[self.collapsed.number]
-
-    def soft(self, choice: Ints) -> Floats:
-        """Probability of each row under the (epsilon-soft) policy that chooses one row for each state."""
-        weight = self.epsilon * uniform_weights(self.rows) if self.epsilon else np.zeros(len(self.rows.first) - 1)
-        weight[choice] += 1.0 - self.epsilon
-        return weight
-
-
-class _Solution(NamedTuple):
-    v: Floats  # [Q]
-    bound: float  # infinite at discount 1: not known yet
-    iterations: int
-    before: Floats | None = None  # [Q] with a horizon: values with one step less to go
 
 
 def solve(
@@ -200,12 +105,12 @@ def solve(
     collapsed = collapse(model, rows, epsilon) if gamma == 1 and horizon is None else None
     solved = rows if collapsed is None else collapsed.rows
     accuracy = accuracy_of(model, solved, gamma, mixed=epsilon > 0)
-    problem = _Problem(
+    problem = Problem(
         model, solved, accuracy, collapsed, epsilon, tol, max_sweeps, on_sweep, evaluation_sweeps, horizon
     )
     if exact:
         return _exact_plan(problem, rows, gamma)
-    return _plan(problem, rows, gamma, method, METHODS[method](problem))
+    return _plan(problem, gamma, method, METHODS[method](problem))
 
 
 def evaluate_exact(source: Source, policy: ArrayLike, *, discount: float | None = None) -> Floats:
@@ -220,7 +125,7 @@ def evaluate_exact(source: Source, policy: ArrayLike, *, discount: float | None 
     array([3.3, 8.8, 4.4])
     """
     _, _, rows, weight, resting = _given_policy(source, policy, discount)
-    return _solve_linear(rows, weight, resting)
+    return solve_linear(rows, weight, resting)
 
 
 def evaluate_by_sweeps(
@@ -242,94 +147,8 @@ def evaluate_by_sweeps(
     accuracy = accuracy_of(model, rows, gamma, mixed=True)
     most = np.add.reduceat(weight, rows.begin[:-1]).max()
     accuracy = accuracy._replace(contraction=accuracy.contraction * max(1.0, most))
-    problem = _Problem(model, rows, accuracy, None, 0.0, tol, max_sweeps, on_sweep)
-    return _sweep_until_settled(problem, weight).v
-
-
-# -- methods ---------------------------------------------------------------------------------------------------------
-
-
-def _value_iteration(problem: _Problem) -> _Solution:
-    return _sweep_until_settled(problem, NO_WEIGHT)
-
-
-def _policy_iteration(problem: _Problem) -> _Solution:
-    _, v, k, change, size = _improved(problem, None if problem.collapsed is None else problem.collapsed.ending)
-    return _Solution(v, certified(problem.model, problem.accuracy, change, size, problem.tol), k)
-
-
-def _linear_programming(problem: _Problem) -> _Solution:
-    """The program finds a policy, a direct solve its values; were it not the best one, it would be improved."""
-    choice, pivots = basic_policy(problem.rows, problem.epsilon, problem.model.name)
-    _, v, _, change, size = _improved(problem, choice)
-    return _Solution(v, certified(problem.model, problem.accuracy, change, size, problem.tol), pivots)
-
-
-def _improved(problem: _Problem, choice: Ints | None) -> tuple[Ints, Floats, int, float, float]:
-    """Policy iteration from the rows chosen, else from the uniform policy.
-
-    Stops when the greedy policy no longer changes, or promises no more than rounding. Returns the last choice, its
-    values, the number of policies, max |T v - v| and max |v|.
-    """
-    weight = uniform_weights(problem.rows) if choice is None else problem.soft(choice)
-    choice = np.full(problem.n_states, -1) if choice is None else choice
-    for k in range(1, problem.max_sweeps + 1):
-        v = _solve_linear(problem.rows, weight)
-        problem.report(k, v)
-        greedy = choice.copy()
-        change, size = choose_rows(problem.rows, problem.epsilon, v, greedy)
-        if np.array_equal(greedy, choice) or change <= TIE * max(1.0, size):
-            return (choice if (choice >= 0).all() else greedy), v, k, change, size
-        choice, weight = greedy, problem.soft(greedy)
-    raise _gave_up(problem.max_sweeps)
-
-
-def _truncated_policy_iteration(problem: _Problem) -> _Solution:
-    """From the uniform policy and v = 0; at discount 1 from the values of a policy that ends, below their T v.
-
-    From there convergence is monotone; from elsewhere it is not certain at discount 1. One sweep of T ends it.
-    """
-    rows, epsilon, accuracy = problem.rows, problem.epsilon, problem.accuracy
-    if problem.collapsed is None:
-        weight, v = uniform_weights(rows), np.zeros(problem.n_states)
-    else:
-        weight = problem.soft(problem.collapsed.ending)
-        v = _solve_linear(rows, weight)
-    choice, work = np.full(problem.n_states, -1), np.empty_like(v)
-    for k in range(1, problem.max_sweeps + 1):
-        iterate(rows, weight, 0.0, v, work, accuracy, -1.0, problem.evaluation_sweeps)
-        problem.report(k, v)
-        change, size = choose_rows(rows, epsilon, v, choice)
-        if settled(accuracy, change, size, problem.tol):
-            iterate(rows, NO_WEIGHT, epsilon, v, work, accuracy, -1.0, 1)
-            bound = certified(problem.model, accuracy, accuracy.contraction * change, size, problem.tol)
-            return _Solution(v, bound, k)
-        weight = problem.soft(choice)
-    raise _gave_up(problem.max_sweeps)
-
-
-def _backward_induction(problem: _Problem) -> _Solution:
-    """v_k = T v_(k-1) from v_0 = 0; each backup adds its rounding error to what it passes on."""
-    assert problem.horizon is not None
-    v, before, error = np.zeros(problem.n_states), np.zeros(problem.n_states), 0.0
-    for k in range(1, problem.horizon + 1):
-        v, before = before, v
-        _, size = sweep(problem.rows, NO_WEIGHT, problem.epsilon, before, v)
-        error = OUTWARD * (problem.accuracy.contraction * error + slack(problem.accuracy, size))
-        problem.report(k, v)
-    return _Solution(v, error, problem.horizon, before)
-
-
-METHODS: dict[str, Callable[[_Problem], _Solution]] = {
-    "value_iteration": _value_iteration,
-    "policy_iteration": _policy_iteration,
-    "truncated_policy_iteration": _truncated_policy_iteration,
-    "linear_programming": _linear_programming,
-    "backward_induction": _backward_induction,
-}
-
-
-# -- what methods share ----------------------------------------------------------------------------------------------
+    problem = Problem(model, rows, accuracy, None, 0.0, tol, max_sweeps, on_sweep)
+    return sweep_until_settled(problem, weight).v
 
 
 def _check_limits(tol: float, **counts: int) -> None:
@@ -349,27 +168,6 @@ def _checked_horizon(model: TabularModel, horizon: int | None) -> int:
     return horizon
 
 
-def _gave_up(max_sweeps: int) -> InputError:
-    return InputError(
-        f"max_sweeps: not settled after {max_sweeps}; allowed: more, a larger tol, a smaller discount or another method"
-    )
-
-
-def _sweep_until_settled(problem: _Problem, weight: Floats) -> _Solution:
-    """Sweep from v = 0 until nothing more is gained: with weights for a policy, without for the optimum."""
-    rows, accuracy, tol = problem.rows, problem.accuracy, problem.tol
-    v, work, done = np.zeros(problem.n_states), np.empty(problem.n_states), 0
-    chunk = 1 if problem.on_sweep else max(1, CHUNK // len(rows.next_state))
-    while done < problem.max_sweeps:
-        limit = min(chunk, problem.max_sweeps - done)
-        n, change, size = iterate(rows, weight, problem.epsilon, v, work, accuracy, tol, limit)
-        done += n
-        problem.report(done, v)
-        if settled(accuracy, change, size, tol):
-            return _Solution(v, certified(problem.model, accuracy, accuracy.contraction * change, size, tol), done)
-    raise _gave_up(problem.max_sweeps)
-
-
 def _given_policy(
     source: Source, policy: ArrayLike, discount: float | None
 ) -> tuple[TabularModel, float, Rows, Floats, NDArray[np.bool_] | None]:
@@ -384,45 +182,28 @@ def _given_policy(
     return model, gamma, rows, weight, label >= 0
 
 
-def _solve_linear(rows: Rows, weight: Floats, resting: NDArray[np.bool_] | None = None) -> Floats:
-    """v = r + P v for the rows' weights; 0 in the states that rest."""
-    from scipy.sparse import csc_array
-    from scipy.sparse.linalg import splu
-
-    n_states = len(rows.begin) - 1
-    length = np.diff(rows.first)
-    share = np.repeat(weight, length)
-    state = np.repeat(np.arange(n_states), np.diff(rows.first[rows.begin]))
-    if resting is not None:
-        share[resting[state]] = 0.0
-    reward = np.bincount(state, share * rows.paid[rows.code], n_states)
-    going = share * rows.going[rows.code]
-    kept = going > 0
-    diagonal = np.arange(n_states)
-    entries = np.concatenate([np.ones(n_states), -going[kept]])
-    places = np.concatenate([diagonal, state[kept]]), np.concatenate([diagonal, rows.next_state[kept]])
-    matrix = csc_array((entries, places), shape=(n_states, n_states))
-    return np.asarray(splu(matrix).solve(reward), dtype=np.float64)
-
-
-def _plan(problem: _Problem, rows: Rows, discount: float, method: str, solution: _Solution) -> Plan:
+def _plan(problem: Problem, discount: float, method: str, solution: Solution) -> Plan:
     """From a method's solution to a plan for the states and actions of the model."""
-    model, accuracy, epsilon = problem.model, problem.accuracy, problem.epsilon
     bound = solution.bound
     if problem.collapsed is not None and bound == np.inf:
-        bound = enclosure(problem.rows, accuracy, epsilon, solution.v, solution.iterations)
+        bound = enclosure(problem.rows, problem.accuracy, problem.epsilon, solution.v, solution.iterations)
+    actions = partial(_action_tables, replace(problem, on_sweep=None), discount, solution, bound)
     v = problem.values(solution.v)
-    base = v if solution.before is None else solution.before
-    q = np.empty((model.n_states, model.n_actions))
-    row_values(rows, base, q.ravel())
+    return Plan(v, bound, solution.iterations, discount, method, problem.epsilon, problem.horizon, actions)
+
+
+def _action_tables(problem: Problem, discount: float, solution: Solution, bound: float) -> ActionTables:
+    model, rows = problem.model, rows_at(problem.model, discount)
+    base = solution.v if solution.before is None else solution.before
     choice = np.full(problem.n_states, -1)
-    _, size = choose_rows(problem.rows, epsilon, solution.v if solution.before is None else base, choice)
+    _, size = choose_rows(problem.rows, problem.epsilon, base, choice)
     if problem.collapsed is not None:
         choice = expand(problem.collapsed, rows, choice)
-    policy = _policy(model, choice, epsilon)
-    error = bound + slack(accuracy, size) if bound < np.inf else problem.tol
+    q = np.empty((model.n_states, model.n_actions))
+    row_values(rows, problem.values(base), q.ravel())
+    error = bound + slack(problem.accuracy, size) if bound < np.inf else problem.tol
     optimal = q >= q.max(axis=1, keepdims=True) - 2.0 * OUTWARD * error
-    return Plan(v, q, policy, optimal, bound, solution.iterations, discount, method, epsilon, problem.horizon)
+    return ActionTables(q, _policy(model, choice, problem.epsilon), optimal)
 
 
 def _policy(model: TabularModel, choice: Ints, epsilon: float) -> Floats:
@@ -434,21 +215,20 @@ def _policy(model: TabularModel, choice: Ints, epsilon: float) -> Floats:
     return policy
 
 
-def _exact_plan(problem: _Problem, rows: Rows, discount: float) -> Plan:
+def _exact_plan(problem: Problem, rows: Rows, discount: float) -> Plan:
     """From a policy that is optimal as far as float64 can see to exact values."""
     if problem.n_states > MOST_STATES:
         raise InputError(
             f"{problem.model.name}: exact: found {problem.n_states:,} states; allowed: up to {MOST_STATES:,}"
         )
-    choice = _improved(problem, None if problem.collapsed is None else problem.collapsed.ending)[0]
+    choice = improved(problem, None if problem.collapsed is None else problem.collapsed.ending)[0]
     found = exact_optimum(
         problem.model, problem.rows, rows, problem.collapsed, choice, discount, problem.epsilon, problem.max_sweeps
     )
     policy = _policy(problem.model, found.choice, problem.epsilon)
-    return Plan(
-        *(found.v, found.q, policy, found.optimal_actions, found.bound, found.iterations, discount),
-        *("policy_iteration", problem.epsilon, None, found.exact_v),
-    )
+    actions = partial(ActionTables, found.q, policy, found.optimal_actions)
+    facts = (found.v, found.bound, found.iterations, discount, "policy_iteration", problem.epsilon, None)
+    return Plan(*facts, actions, exact_v=found.exact_v)
 
 
 def _average_plan(model: TabularModel, tol: float, epsilon: float, max_sweeps: int, on_sweep: OnSweep | None) -> Plan:
@@ -459,7 +239,5 @@ def _average_plan(model: TabularModel, tol: float, epsilon: float, max_sweeps: i
     greedy = q.argmax(axis=1) + np.arange(0, q.size, model.n_actions)
     policy = _policy(model, np.where(found.choice < 0, greedy, found.choice), epsilon)
     optimal = q >= q.max(axis=1, keepdims=True) - 2.0 * tol
-    return Plan(
-        *(found.relative, q, policy, optimal, found.bound, found.iterations, 1.0, AVERAGE, epsilon, None),
-        gain=found.gain,
-    )
+    facts = (found.relative, found.bound, found.iterations, 1.0, AVERAGE, epsilon, None)
+    return Plan(*facts, partial(ActionTables, q, policy, optimal), gain=found.gain)

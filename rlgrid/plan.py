@@ -1,0 +1,70 @@
+"""Plan: a solved model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from fractions import Fraction
+from functools import cached_property
+from typing import NamedTuple
+
+from rlgrid.graph import Bools, Floats
+
+
+class ActionTables(NamedTuple):
+    """What a plan says of actions, [S, A] each."""
+
+    q: Floats
+    policy: Floats
+    optimal_actions: Bools
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """A solved model: S states, A actions. Terminal states and walls have the value 0.
+
+    Attributes:
+        v: optimal values [S]; with a horizon, for that many steps to go.
+        q: action values [S, A]; -inf where an action is not available.
+        policy: [S, A], the first action whose q is within a relative 1e-12 of the best; mixed with epsilon times
+            the uniform policy where epsilon > 0. At discount 1, where waiting is free, it goes to where it pays to
+            leave. With a horizon it is the policy of the first step.
+        optimal_actions: bool [S, A], every action that the certified bound cannot rule out: those whose q is at
+            least max q - 2 bound, less rounding. All optimal actions are among them. Where the bound is
+            infinite, ``tol`` takes its place and nothing is proven. At discount 1 an action that only waits counts.
+        bound: proven bound on max |v - v*|, rounding included, both for the probabilities, rewards and discount as
+            they are stored and for the numbers that these were rounded from. Infinite: none was found (discount 1).
+        iterations: sweeps, policies, or pivots of the linear program.
+        discount, method, epsilon, horizon: what was solved, and how.
+        exact_v: optimal values [S] as fractions, with ``exact``. ``v`` and ``q`` are then rounded once,
+            ``optimal_actions`` are the optimal ones, no less and no more, and ``policy`` takes the first of them.
+        gain: the best mean reward a step, with ``average_reward``. ``bound`` is then one on |gain - gain*|, ``v`` are
+            values relative to a start, so that v = max over actions of r - gain + P v; nothing is proven about these.
+    """
+
+    v: Floats
+    bound: float
+    iterations: int
+    discount: float
+    method: str
+    epsilon: float
+    horizon: int | None
+    actions: Callable[[], ActionTables] = field(repr=False)  # on a large map three more tables, made when asked for
+    exact_v: tuple[Fraction, ...] | None = None
+    gain: float | None = None
+
+    @cached_property
+    def _actions(self) -> ActionTables:
+        return self.actions()
+
+    @property
+    def q(self) -> Floats:
+        return self._actions.q
+
+    @property
+    def policy(self) -> Floats:
+        return self._actions.policy
+
+    @property
+    def optimal_actions(self) -> Bools:
+        return self._actions.optimal_actions
