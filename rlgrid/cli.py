@@ -98,7 +98,7 @@ def agents(name: Annotated[str | None, typer.Argument(help="Show one recipe.")] 
 @app.command()
 def solve(
     world: WorldName,
-    method: Annotated[str, typer.Option(help="How.")] = "value_iteration",
+    method: Annotated[str, typer.Option(help="How.")] = "auto",
     discount: Annotated[float | None, typer.Option(help="The world's own by default.")] = None,
     tol: Annotated[float, typer.Option(help="Certified error to reach.")] = 1e-8,
     horizon: Annotated[int | None, typer.Option(help="Steps to go, for backward_induction.")] = None,

@@ -51,6 +51,14 @@ def closed_rows(rows: Rows) -> Bools:
     return closed
 
 
+def predecessors(rows: Rows) -> tuple[Ints, Ints]:
+    """States that can lead to each state: where each one's list begins, [S + 1], and all lists."""
+    row = np.repeat(np.arange(len(rows.first) - 1), np.diff(rows.first))
+    pairs = np.unique(rows.next_state.astype(np.int64) * (len(rows.begin) - 1) + state_of_row(rows)[row])
+    target, state = np.divmod(pairs, len(rows.begin) - 1)
+    return np.searchsorted(target, np.arange(len(rows.begin))), state
+
+
 def edges(rows: Rows, usable: Bools) -> tuple[Ints, Ints, Ints]:
     """Row, state and next state of the outcomes of usable rows that go on."""
     row = np.repeat(np.arange(len(rows.first) - 1), np.diff(rows.first))

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rlgrid.certificate import certified
+from rlgrid.certificate import accuracy_of, certified
 from rlgrid.errors import InputError
-from rlgrid.graph import Floats, Ints, uniform_weights
+from rlgrid.graph import Floats, Ints, predecessors, uniform_weights
 from rlgrid.kernels.planning import (
     NO_WEIGHT,
     OUTWARD,
@@ -25,7 +26,9 @@ from rlgrid.kernels.planning import (
     settled,
     slack,
     sweep,
+    sweep_in_place,
 )
+from rlgrid.kernels.queue import back_up_first, empty_queue, fill_queue
 from rlgrid.learner import TIE
 from rlgrid.linear_program import basic_policy
 from rlgrid.model import TabularModel
@@ -43,7 +46,7 @@ class Problem:
 
     model: TabularModel
     rows: Rows
-    accuracy: Accuracy
+    discount: float
     collapsed: Collapsed | None
     epsilon: float
     tol: float
@@ -51,6 +54,13 @@ class Problem:
     on_sweep: OnSweep | None
     evaluation_sweeps: int = 1
     horizon: int | None = None
+    heaviest: float = 0.0  # of a policy that is evaluated: the largest sum of its probabilities in a state; 0: none is
+
+    @cached_property
+    def accuracy(self) -> Accuracy:
+        """How accurate a backup is."""
+        accuracy = accuracy_of(self.model, self.rows, self.discount, mixed=self.epsilon > 0 or self.heaviest > 0)
+        return accuracy._replace(contraction=accuracy.contraction * max(1.0, self.heaviest))
 
     @property
     def n_states(self) -> int:
@@ -79,21 +89,24 @@ class Solution(NamedTuple):
     bound: float  # infinite at discount 1: not known yet
     iterations: int
     before: Floats | None = None  # [Q] with a horizon: values with one step less to go
+    method: str = ""  # where it was not the caller who chose
 
 
 # -- methods ---------------------------------------------------------------------------------------------------------
 
 
-def _value_iteration(problem: Problem) -> Solution:
+def value_iteration(problem: Problem) -> Solution:
+    """Synchronous sweeps from v = 0 (Zhao, Alg. 4.1)."""
     return sweep_until_settled(problem, NO_WEIGHT)
 
 
-def _policy_iteration(problem: Problem) -> Solution:
+def policy_iteration(problem: Problem) -> Solution:
+    """Direct solves and improvements, from the uniform policy or one that ends (Zhao, Alg. 4.2)."""
     _, v, k, change, size = improved(problem, None if problem.collapsed is None else problem.collapsed.ending)
     return Solution(v, certified(problem.model, problem.accuracy, change, size, problem.tol), k)
 
 
-def _linear_programming(problem: Problem) -> Solution:
+def linear_programming(problem: Problem) -> Solution:
     """The program finds a policy, a direct solve its values; were it not the best one, it would be improved."""
     choice, pivots = basic_policy(problem.rows, problem.epsilon, problem.model.name)
     _, v, _, change, size = improved(problem, choice)
@@ -119,7 +132,7 @@ def improved(problem: Problem, choice: Ints | None) -> tuple[Ints, Floats, int, 
     raise gave_up(problem.max_sweeps)
 
 
-def _truncated_policy_iteration(problem: Problem) -> Solution:
+def truncated_policy_iteration(problem: Problem) -> Solution:
     """From the uniform policy and v = 0; at discount 1 from the values of a policy that ends, below their T v.
 
     From there convergence is monotone; from elsewhere it is not certain at discount 1. One sweep of T ends it.
@@ -143,7 +156,7 @@ def _truncated_policy_iteration(problem: Problem) -> Solution:
     raise gave_up(problem.max_sweeps)
 
 
-def _backward_induction(problem: Problem) -> Solution:
+def backward_induction(problem: Problem) -> Solution:
     """v_k = T v_(k-1) from v_0 = 0; each backup adds its rounding error to what it passes on."""
     assert problem.horizon is not None
     v, before, error = np.zeros(problem.n_states), np.zeros(problem.n_states), 0.0
@@ -153,6 +166,46 @@ def _backward_induction(problem: Problem) -> Solution:
         error = OUTWARD * (problem.accuracy.contraction * error + slack(problem.accuracy, size))
         problem.report(k, v)
     return Solution(v, error, problem.horizon, before)
+
+
+def gauss_seidel(problem: Problem) -> Solution:
+    """In-place sweeps over the states in order, from v = 0: a backup sees what the same sweep has found before it.
+
+    Such a sweep brings values as much closer in the largest norm as a synchronous one, so the same bounds hold.
+    """
+    v, tol, accuracy = np.zeros(problem.n_states), problem.tol, problem.accuracy
+    for k in range(1, problem.max_sweeps + 1):
+        change, size = sweep_in_place(problem.rows, problem.epsilon, v)
+        problem.report(k, v)
+        if settled(accuracy, change, size, tol):
+            return Solution(v, certified(problem.model, accuracy, accuracy.contraction * change, size, tol), k)
+    raise gave_up(problem.max_sweeps)
+
+
+def prioritized_sweeping(problem: Problem) -> Solution:
+    """Always the state whose backup would change it most (Moore & Atkeson 1993; Sutton & Barto 2e, Sec. 8.4).
+
+    A sweep is as many backups as there are states.
+    """
+    rows, accuracy, n = problem.rows, problem.accuracy, problem.n_states
+    beta = accuracy.contraction
+    queue = empty_queue(n)
+    v, work, before = np.zeros(n), np.empty(n), predecessors(rows)
+    theta = problem.tol * (1.0 - beta) / 2.0 if beta < 1.0 else problem.tol / 1e3
+    k = 0
+    while True:
+        fill_queue(rows, problem.epsilon, v, queue, theta)
+        while queue.length[0] > 0:
+            if k == problem.max_sweeps:
+                raise gave_up(problem.max_sweeps)
+            back_up_first(rows, *before, problem.epsilon, v, queue, theta, n)
+            k += 1
+            problem.report(k, v)
+        change, size = sweep(rows, NO_WEIGHT, problem.epsilon, v, work)
+        if settled(accuracy, change, size, problem.tol):
+            bound = certified(problem.model, accuracy, beta * change, size, problem.tol)
+            return Solution(work, bound, max(k, 1))
+        theta = max(min(theta, change) / 8.0, slack(accuracy, size) / 8.0)
 
 
 # -- what they share --------------------------------------------------------------------------------------------------
@@ -199,12 +252,3 @@ def solve_linear(rows: Rows, weight: Floats, resting: NDArray[np.bool_] | None =
     places = np.concatenate([diagonal, state[kept]]), np.concatenate([diagonal, rows.next_state[kept]])
     matrix = csc_array((entries, places), shape=(n_states, n_states))
     return np.asarray(splu(matrix).solve(reward), dtype=np.float64)
-
-
-METHODS: dict[str, Callable[[Problem], Solution]] = {
-    "value_iteration": _value_iteration,
-    "policy_iteration": _policy_iteration,
-    "truncated_policy_iteration": _truncated_policy_iteration,
-    "linear_programming": _linear_programming,
-    "backward_induction": _backward_induction,
-}

@@ -360,11 +360,15 @@ class TabularModel:
 
 
 def as_model(source: World | TabularModel | gymnasium.Env[Any, Any]) -> TabularModel:
-    """A model from whatever has one: a world, a model, or an environment with ``P``."""
+    """A model from whatever has one: a world (which is compiled once), a model, or an environment with ``P``."""
     if isinstance(source, TabularModel):
         return source
     if isinstance(source, World):
-        return TabularModel.from_world(source)
+        kept = source.__dict__  # where its other derived arrays are, too
+        if "model" not in kept:
+            kept["model"] = TabularModel.from_world(source)
+        model: TabularModel = kept["model"]
+        return model
     if hasattr(source, "unwrapped"):
         return TabularModel.from_env(source)
     raise InputError(f"model: found {type(source).__name__}; allowed: a World, a TabularModel or an environment with P")

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from rlgrid.auto import METHODS
 from rlgrid.average_reward import average_optimum
-from rlgrid.certificate import accuracy_of, enclosure
+from rlgrid.certificate import enclosure
 from rlgrid.errors import InputError, one_of
 from rlgrid.graph import Floats, Ints, rows_at
 from rlgrid.kernels.planning import OUTWARD, Rows, choose_rows, row_values, slack
-from rlgrid.methods import METHODS, OnSweep, Problem, Solution, improved, solve_linear, sweep_until_settled
+from rlgrid.methods import OnSweep, Problem, Solution, improved, solve_linear, sweep_until_settled
 from rlgrid.model import TabularModel, as_model, check_policy, resolve_discount
 from rlgrid.plan import ActionTables, Plan
 from rlgrid.rational import MOST_STATES, exact_optimum
@@ -39,7 +40,7 @@ AVERAGE = "average_reward"
 
 def solve(
     source: Source,
-    method: str = "value_iteration",
+    method: str = "auto",
     *,
     discount: float | None = None,
     tol: float = 1e-8,
@@ -54,12 +55,15 @@ def solve(
 
     Args:
         source: a world, a model, or an environment with a toy-text ``P``.
-        method: ``value_iteration`` (synchronous, from v = 0; Zhao, Alg. 4.1), ``policy_iteration`` (Howard, with a
-            sparse direct solve, from the uniform policy or, at discount 1, from one that ends; Alg. 4.2),
-            ``truncated_policy_iteration`` (Alg. 4.3), ``linear_programming`` (a policy from HiGHS, its values from a
-            direct solve), ``backward_induction`` (the optimum within a number of steps), or ``average_reward``.
-            The latter is the best mean reward a step in the long run, without a discount, by relative value
-            iteration; episodes that end start again at once, and states to which no start leads count for nothing.
+        method: ``auto`` takes the fastest one for the problem's size and structure. ``value_iteration`` (synchronous,
+            from v = 0; Zhao, Alg. 4.1), ``gauss_seidel`` (in place, states in order), ``prioritized_sweeping`` (always
+            the state that would change most), ``block_gauss_seidel`` (for large grids, outwards from where reward
+            comes in), ``policy_iteration`` (Howard, with a sparse direct solve, from the uniform policy or, at
+            discount 1, from one that ends; Alg. 4.2), ``truncated_policy_iteration`` (Alg. 4.3),
+            ``linear_programming`` (a policy from HiGHS, its values from a direct solve), ``backward_induction`` (the
+            optimum within a number of steps), or ``average_reward``. The latter is the best mean reward a step in the
+            long run, without a discount, by relative value iteration; episodes that end start again at once, and
+            states to which no start leads count for nothing.
         discount: by default the model's own, else 0.99.
         tol: the largest ``bound`` to accept below discount 1, or where every action may end the episode. Otherwise
             iteration goes on until only rounding moves the values, and ``bound`` is whatever can be proven.
@@ -67,9 +71,10 @@ def solve(
         horizon: number of steps for backward induction; by default the model's ``max_episode_steps``.
         evaluation_sweeps: sweeps between two improvements of truncated policy iteration.
         max_sweeps: sweeps or improvements after which the attempt is given up.
-        on_sweep: called with k = 1, 2, ... and a copy of v [S] after each sweep (value iteration, backward
-            induction) or each policy evaluation (policy iteration, truncated policy iteration). At discount 1,
-            cells between which one can move for free count as one.
+        on_sweep: called with k = 1, 2, ... and a copy of v [S] after each sweep (value iteration, Gauss-Seidel,
+            backward induction; prioritized sweeping: as many backups), each policy evaluation (policy iteration,
+            truncated policy iteration) or some passes (block Gauss-Seidel). At discount 1, cells between which one
+            can move for free count as one.
         exact: solve in rational arithmetic, by policy iteration whatever the method: up to 1,000 states. A world's
             numbers are taken as they are written, 0.1 or "1/3"; those of other models have the values of their
             floats. ``discount`` and ``epsilon`` mean what they print as: 0.9 is 9/10.
@@ -104,13 +109,10 @@ def solve(
     rows = rows_at(model, gamma)
     collapsed = collapse(model, rows, epsilon) if gamma == 1 and horizon is None else None
     solved = rows if collapsed is None else collapsed.rows
-    accuracy = accuracy_of(model, solved, gamma, mixed=epsilon > 0)
-    problem = Problem(
-        model, solved, accuracy, collapsed, epsilon, tol, max_sweeps, on_sweep, evaluation_sweeps, horizon
-    )
+    problem = Problem(model, solved, gamma, collapsed, epsilon, tol, max_sweeps, on_sweep, evaluation_sweeps, horizon)
     if exact:
         return _exact_plan(problem, rows, gamma)
-    return _plan(problem, gamma, method, METHODS[method](problem))
+    return _plan(problem, method, METHODS[method](problem))
 
 
 def evaluate_exact(source: Source, policy: ArrayLike, *, discount: float | None = None) -> Floats:
@@ -144,10 +146,8 @@ def evaluate_by_sweeps(
     """
     _check_limits(tol, max_sweeps=max_sweeps)
     model, gamma, rows, weight, _ = _given_policy(source, policy, discount)
-    accuracy = accuracy_of(model, rows, gamma, mixed=True)
-    most = np.add.reduceat(weight, rows.begin[:-1]).max()
-    accuracy = accuracy._replace(contraction=accuracy.contraction * max(1.0, most))
-    problem = Problem(model, rows, accuracy, None, 0.0, tol, max_sweeps, on_sweep)
+    heaviest = float(np.add.reduceat(weight, rows.begin[:-1]).max())
+    problem = Problem(model, rows, gamma, None, 0.0, tol, max_sweeps, on_sweep, heaviest=heaviest)
     return sweep_until_settled(problem, weight).v
 
 
@@ -182,18 +182,18 @@ def _given_policy(
     return model, gamma, rows, weight, label >= 0
 
 
-def _plan(problem: Problem, discount: float, method: str, solution: Solution) -> Plan:
+def _plan(problem: Problem, method: str, solution: Solution) -> Plan:
     """From a method's solution to a plan for the states and actions of the model."""
     bound = solution.bound
     if problem.collapsed is not None and bound == np.inf:
         bound = enclosure(problem.rows, problem.accuracy, problem.epsilon, solution.v, solution.iterations)
-    actions = partial(_action_tables, replace(problem, on_sweep=None), discount, solution, bound)
-    v = problem.values(solution.v)
-    return Plan(v, bound, solution.iterations, discount, method, problem.epsilon, problem.horizon, actions)
+    actions = partial(_action_tables, replace(problem, on_sweep=None), solution, bound)
+    facts = (problem.discount, solution.method or method, problem.epsilon, problem.horizon)
+    return Plan(problem.values(solution.v), bound, solution.iterations, *facts, actions)
 
 
-def _action_tables(problem: Problem, discount: float, solution: Solution, bound: float) -> ActionTables:
-    model, rows = problem.model, rows_at(problem.model, discount)
+def _action_tables(problem: Problem, solution: Solution, bound: float) -> ActionTables:
+    model, rows = problem.model, rows_at(problem.model, problem.discount)
     base = solution.v if solution.before is None else solution.before
     choice = np.full(problem.n_states, -1)
     _, size = choose_rows(problem.rows, problem.epsilon, base, choice)

@@ -307,7 +307,7 @@ def test_what_float64_cannot_certify(method: str) -> None:
         ({"max_sweeps": 3}, "max_sweeps: not settled after 3; allowed: more"),
         ({"method": "policy_iteration", "max_sweeps": 1}, "max_sweeps: not settled after 1"),
         ({"method": "truncated_policy_iteration", "evaluation_sweeps": 0}, "evaluation_sweeps: found 0; allowed"),
-        ({"horizon": 3}, 'horizon: found 3 with method "value_iteration"; allowed: with "backward_induction"'),
+        ({"horizon": 3}, 'horizon: found 3 with method "auto"; allowed: with "backward_induction"'),
         ({"method": "backward_induction", "horizon": 0}, "horizon: found 0; allowed: 1 or more"),
     ],
 )

@@ -1,0 +1,277 @@
+"""Gauss-Seidel on a stencil: the rows of a grid's cells repeat, seen from each cell, so few patterns describe them all.
+
+States are renumbered by their distance from where reward comes in, so that one pass in that order carries values a
+long way. Passes stay within a window of blocks that still move, which slides outwards as they settle.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rlgrid.behaviors import Actions
+from rlgrid.dispatch import at
+from rlgrid.kernels import compiled
+
+Ints: TypeAlias = NDArray[np.int64]
+Places: TypeAlias = NDArray[np.int32]
+Floats: TypeAlias = NDArray[np.float64]
+Bools: TypeAlias = NDArray[np.bool_]
+
+#: States in a block; blocks in the window of a pass; passes by the chosen action between two that look at all.
+BLOCK, WINDOW, FOLLOWING = 256, 512, 4
+
+#: An action that stays with this probability or more says nothing about values at discount 1.
+STAYS = 1.0 - 1e-9
+
+
+class Stencil(NamedTuple):
+    """P patterns of A actions and D neighbours; m states in the order of the passes.
+
+    Action a in pattern p is rule ``p A + a``. Staying is solved for: from q = r + stay v + sum weight v' follows
+    v = (r + sum weight v') / (1 - stay), and both sides below are divided by ``moving`` = 1 - stay.
+    """
+
+    constant: Floats  # [P A] expected reward / moving; -inf where the action is not available
+    weight: Floats  # [P A, D] discounted probability of each neighbour / moving
+    moving: Floats  # [P A]
+    pattern: NDArray[np.uint16]  # [m]
+    neighbour: Places  # [m, D] place in the order; m for one that has the value 0
+    actions: Actions  # (0, ..., A - 1)
+    sides: Actions  # (0, ..., D - 1)
+
+
+@compiled
+def find_patterns(
+    first: Ints, next_state: Places, code: NDArray[np.integer[Any]], n_actions: int,
+    table: Places, hashes: NDArray[np.uint64], example: Places, pattern: NDArray[np.uint16],
+) -> int:  # fmt: skip
+    """Number the states by what their rows look like from where they stand; how many patterns there are.
+
+    table [H]: an empty hash table (-1), H a power of 2; hashes, example [P]: room for patterns; pattern [S] is written.
+    Returns -1 where there is no room.
+    """
+    n_states = len(pattern)
+    known = 0
+    mask = np.uint64(len(table) - 1)
+    for s in range(n_states):
+        h = np.uint64(0xCBF29CE484222325)
+        for row in range(s * n_actions, (s + 1) * n_actions):
+            h = (h ^ np.uint64(row - s * n_actions + 1)) * np.uint64(0x100000001B3)
+            for i in range(first[at(row)], first[at(row + 1)]):
+                offset = np.int64(next_state[at(i)]) - s
+                h = (h ^ np.uint64(offset & 0xFFFFFFFF)) * np.uint64(0x9E3779B97F4A7C15)
+                h = (h ^ (h >> np.uint64(29)) ^ np.uint64(code[at(i)])) * np.uint64(0xBF58476D1CE4E5B9)
+        h = h ^ (h >> np.uint64(32))
+        k = h & mask
+        while True:
+            p = table[k]
+            if p < 0:
+                if known == len(example):
+                    return -1
+                table[k], hashes[known], example[known], pattern[s] = known, h, s, known
+                known += 1
+                break
+            if hashes[p] == h and alike(first, next_state, code, n_actions, example[p], s):
+                pattern[s] = p
+                break
+            k = (k + np.uint64(1)) & mask
+    return known
+
+
+@compiled
+def alike(
+    first: Ints, next_state: Places, code: NDArray[np.integer[Any]], n_actions: int, one: int, other: int
+) -> bool:
+    """Whether the rows of two states look the same from where each stands."""
+    for a in range(n_actions):
+        i, j = first[one * n_actions + a], first[other * n_actions + a]
+        n = first[one * n_actions + a + 1] - i
+        if first[other * n_actions + a + 1] - j != n:
+            return False
+        for k in range(n):
+            if code[i + k] != code[j + k] or next_state[i + k] - one != next_state[j + k] - other:
+                return False
+    return True
+
+
+@compiled
+def order_states(
+    pattern: NDArray[np.uint16], offsets: Ints, leads: Bools, level: Ints, order: Places, place: Places
+) -> int:
+    """Order states by the number of steps after which they can be in a state of the lowest level; how many there are.
+
+    offsets [K] are all distances that patterns lead to, leads [P, K] says which does; level [P] is -1 for patterns
+    that are left out. States from which none of the lowest level can be reached follow, by the next level, and so on.
+    place [S], -1 at first, is the inverse of order [S].
+    """
+    n_states = len(pattern)
+    wanted = 0
+    for s in range(n_states):
+        wanted += level[at(pattern[at(s)])] >= 0
+    done, found, current = 0, 0, 0
+    while found < wanted:
+        for s in range(n_states):
+            if place[at(s)] < 0 and level[at(pattern[at(s)])] == current:
+                order[at(found)], place[at(s)] = s, found
+                found += 1
+        while done < found:
+            s = order[at(done)]
+            done += 1
+            for k in range(len(offsets)):
+                t = s - offsets[at(k)]
+                if not 0 <= t < n_states or place[at(t)] >= 0:
+                    continue
+                if leads[at(pattern[at(t)]), at(k)] and level[at(pattern[at(t)])] >= 0:
+                    order[at(found)], place[at(t)] = t, found
+                    found += 1
+        current += 1
+    return found
+
+
+@compiled
+def lay_out(
+    pattern: NDArray[np.uint16], order: Places, place: Places, distance: Ints,
+    out_pattern: NDArray[np.uint16], out_neighbour: Places,
+) -> None:  # fmt: skip
+    """Pattern [m] and neighbours [m, D] of the states in their order; distance [P, D] is 0 where there is none."""
+    m = len(out_pattern)
+    for j in range(m):
+        s = order[at(j)]
+        p = pattern[at(s)]
+        out_pattern[at(j)] = p
+        for d in range(distance.shape[1]):
+            t = m
+            if distance[at(p), at(d)] != 0:
+                t = place[at(s + distance[at(p), at(d)])]
+            out_neighbour[at(j), at(d)] = t if t >= 0 else m
+
+
+@compiled
+def link_blocks(neighbour: Places, links: Places) -> bool:
+    """Which blocks have to be looked at when one has moved: links [blocks, L], -1 at first; False: too few columns."""
+    m = len(neighbour)
+    for j in range(m):
+        own = j // BLOCK
+        for d in range(neighbour.shape[1]):
+            if neighbour[at(j), at(d)] >= m:
+                continue
+            other = neighbour[at(j), at(d)] // BLOCK
+            k = 0
+            while other != own and k < links.shape[1] and links[at(other), at(k)] != own:
+                if links[at(other), at(k)] < 0:
+                    links[at(other), at(k)] = own
+                else:
+                    k += 1
+            if k == links.shape[1]:
+                return False
+    return True
+
+
+@compiled
+def guess(stencil: Stencil, v: Floats) -> None:
+    """First values, each from those of the states before it; what comes after a state counts as if it stayed."""
+    n_actions = len(stencil.actions)
+    for j in range(len(stencil.pattern)):
+        best = -np.inf
+        for a in range(n_actions):
+            r = int(stencil.pattern[at(j)]) * n_actions + a
+            total, stay = stencil.constant[at(r)], 0.0
+            for d in range(len(stencil.sides)):
+                t = stencil.neighbour[at(j), at(d)]
+                if j <= t < len(stencil.pattern):
+                    stay += stencil.weight[at(r), at(d)]
+                else:
+                    total += stencil.weight[at(r), at(d)] * v[at(t)]
+            if stay < STAYS:
+                best = max(best, total / (1.0 - stay))
+        v[at(j)] = best if best > -np.inf else 0.0
+
+
+@compiled
+def rule_value(stencil: Stencil, r: int, j: int, v: Floats) -> float:
+    """Value of state j under rule r, with staying solved for."""
+    q: float = stencil.constant[at(r)]
+    for d in range(len(stencil.sides)):
+        q += stencil.weight[at(r), at(d)] * v[at(stencil.neighbour[at(j), at(d)])]
+    return q
+
+
+@compiled
+def improve(stencil: Stencil, begin: int, end: int, v: Floats, rule: Places) -> float:
+    """Give states their best action's value, in order, and remember its rule; the largest change."""
+    n_actions = len(stencil.actions)
+    change = 0.0
+    for j in range(begin, end):
+        r = int(stencil.pattern[at(j)]) * n_actions
+        best, chosen = rule_value(stencil, r, j, v), r
+        for a in range(1, n_actions):
+            q = rule_value(stencil, r + a, j, v)
+            if q > best:
+                best, chosen = q, r + a
+        change = max(change, abs(best - v[at(j)]))
+        v[at(j)] = best
+        rule[at(j)] = chosen
+    return change
+
+
+@compiled
+def follow(stencil: Stencil, begin: int, end: int, v: Floats, rule: Places) -> None:
+    """Give states the value of their remembered rule, in order."""
+    for j in range(begin, end):
+        v[at(j)] = rule_value(stencil, rule[at(j)], j, v)
+
+
+@compiled
+def relax(
+    stencil: Stencil, v: Floats, rule: Places, hot: Bools, links: Places, low: int, theta: float, limit: int
+) -> tuple[int, int]:
+    """Go over the hot blocks of the window until no state moves by more than ``theta``, or ``limit`` passes are made.
+
+    A block is hot while it moves, or one that it depends on has. v [m + 1], the last one 0; rule [m]. Returns the first
+    hot block (all of them are cold: the number of blocks) and the passes made.
+    """
+    m, n_blocks = len(stencil.pattern), len(hot)
+    passes = 0
+    while low < n_blocks and passes < limit:
+        high = min(n_blocks, low + WINDOW)
+        passes += 1
+        lowest = n_blocks
+        for block in range(low, high):
+            if not hot[at(block)]:
+                continue
+            begin, end = block * BLOCK, min(m, (block + 1) * BLOCK)
+            hot[at(block)] = False
+            if improve(stencil, begin, end, v, rule) > theta:
+                hot[at(block)] = True
+                for k in range(links.shape[1]):
+                    if links[at(block), at(k)] < 0:
+                        break
+                    hot[at(links[at(block), at(k)])] = True
+                    lowest = min(lowest, links[at(block), at(k)])
+        low = min(low, lowest)
+        while low < n_blocks and not hot[at(low)]:
+            low += 1
+        for _ in range(FOLLOWING):
+            for block in range(low, min(n_blocks, low + WINDOW)):
+                if hot[at(block)] and rule[at(block * BLOCK)] >= 0:
+                    follow(stencil, block * BLOCK, min(m, (block + 1) * BLOCK), v, rule)
+    return low, passes
+
+
+@compiled
+def residual(stencil: Stencil, v: Floats) -> tuple[float, float]:
+    """max |T v - v| and max |v|."""
+    n_actions = len(stencil.actions)
+    change, size = 0.0, 0.0
+    for j in range(len(stencil.pattern)):
+        old = v[at(j)]
+        best = -np.inf
+        for a in range(n_actions):
+            r = int(stencil.pattern[at(j)]) * n_actions + a
+            best = max(best, stencil.moving[at(r)] * (rule_value(stencil, r, j, v) - old))
+        change = max(change, abs(best))
+        size = max(size, abs(old))
+    return change, size
