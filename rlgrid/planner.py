@@ -7,7 +7,7 @@ All methods work on the model's rows of outcomes; at discount 1 on those of the 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
@@ -70,8 +70,8 @@ class Plan:
             they are stored and for the numbers that these were rounded from. Infinite: none was found (discount 1).
         iterations: sweeps, policies, or pivots of the linear program.
         discount, method, epsilon, horizon: what was solved, and how.
-        exact_v: optimal values [S] as fractions, with ``exact``. ``v`` and ``q`` are then rounded once,
-            ``optimal_actions`` are the optimal ones, no less and no more, and ``policy`` takes the first of them.
+        exact_v: optimal values [S] as fractions, with ``exact``. ``v`` and ``q`` are then rounded once, ``bound`` is
+            the rounding of ``v``, ``optimal_actions`` are the optimal ones, and ``policy`` takes the first of them.
         gain: the best mean reward a step, with ``average_reward``. ``bound`` is then one on |gain - gain*|, ``v`` are
             values relative to a start, so that v = max over actions of r - gain + P v; nothing is proven about these.
     """
@@ -86,7 +86,7 @@ class Plan:
     method: str
     epsilon: float
     horizon: int | None
-    exact_v: tuple[Fraction, ...] | None = None
+    exact_v: tuple[Fraction, ...] | None = field(default=None, repr=False)
     gain: float | None = None
 
 
@@ -167,7 +167,7 @@ def solve(
             cells between which one can move for free count as one.
         exact: solve in rational arithmetic, by policy iteration whatever the method: up to 1,000 states. A world's
             numbers are taken as they are written, 0.1 or "1/3"; those of other models have the values of their
-            floats. ``discount`` and ``epsilon`` mean what they print as: 0.9 is 9/10.
+            floats, each row divided by its sum. ``discount`` and ``epsilon`` mean what they print as: 0.9 is 9/10.
 
     Raises:
         InputError: for arguments outside their range, a tolerance that float64 cannot certify, an optimum that is
