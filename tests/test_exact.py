@@ -67,7 +67,7 @@ def test_elimination_in_fractions_agrees(discount: str, epsilon: str) -> None:
 @given(worlds(), st.sampled_from(["0.5", "0.99"]))
 @examples(60)
 def test_random_worlds_by_their_rules(world: World, discount: str) -> None:
-    """v = max q exactly, with q from the rules of the world file read one by one; below discount 1 only v* does that."""
+    """v = max q exactly, with q by the rules of the world file, one by one; below discount 1 only v* does that."""
     plan, rules, gamma = solve(world, discount=float(discount), exact=True), SlowRules(world), Fraction(discount)
     assert plan.exact_v is not None
     for state, v in enumerate(plan.exact_v):
