@@ -134,7 +134,7 @@ def _refuse_if_different(
     if most + error < least - error:
         raise InputError(
             f"{model.name}: the best mean reward a step is not the same from everywhere: {most:.6g} from "
-            f"{cells_in_words(model, renewal.state[worse])}, {least:.6g} from "
+            f"{cells_in_words(model, renewal.state[worse])}, but {least:.6g} from "
             f"{cells_in_words(model, renewal.state[better])}; allowed: the same from everywhere, or a discount below 1"
         )
 

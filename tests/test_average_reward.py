@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import json
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -160,7 +162,7 @@ def test_walls_and_pockets_do_not_count() -> None:
 def test_two_rooms_that_earn_differently() -> None:
     sentence = (
         r"drawn: the best mean reward a step is not the same from everywhere: 0 from row 1, column 1.*, "
-        r"1 from row 1, column 4.*; allowed: the same from everywhere, or a discount below 1"
+        r"but 1 from row 1, column 4.*; allowed: the same from everywhere, or a discount below 1"
     )
     with pytest.raises(InputError, match=sentence):
         solve(drawn("..#xx", cells="x = { enter = 1 }"), "average_reward")
@@ -172,7 +174,7 @@ def test_a_choice_for_ever() -> None:
     P = np.zeros((3, 2, 3))
     P[0, :, 0] = P[2, :, 2] = P[1, 0, 0] = P[1, 1, 2] = 1
     R = [[1.0, 1.0], [0.0, 0.0], [2.0, 2.0]]
-    with pytest.raises(InputError, match=r"1 from row 1, column 1, 2 from row 1, column 3"):
+    with pytest.raises(InputError, match=r"1 from row 1, column 1, but 2 from row 1, column 3"):
         solve(TabularModel.from_arrays(P, R, start=[0, 1, 0]), "average_reward")
     P[0, 0] = [0, 1, 0]  # a way back, so that the right is where everyone can go
     assert average(TabularModel.from_arrays(P, R, start=[0, 1, 0]))[0] == pytest.approx(2, abs=1e-8)
@@ -212,3 +214,11 @@ def test_bad_arguments_get_one_sentence(options: dict[str, float], sentence: str
     with pytest.raises(InputError) as error:
         solve(load_world("zhao_5x5"), "average_reward", **options)
     assert str(error.value).startswith(sentence)
+
+
+def test_the_command_line(run: Callable[..., tuple[int, str, str]]) -> None:
+    assert json.loads(run("solve", "dyna_maze", "--method", "average_reward", "--json")[1])["gain"] == pytest.approx(
+        1 / 14
+    )
+    first = run("solve", "zhao_1x2", "--method", "average_reward")[1].splitlines()[0]
+    assert first.startswith("zhao_1x2, mean reward a step 1: average_reward, ") and "certified to within" in first

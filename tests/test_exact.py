@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from fractions import Fraction
 
 import gymnasium
@@ -165,3 +167,12 @@ def test_what_rounding_hides() -> None:
 def test_methods_that_are_not_exact(method: str) -> None:
     with pytest.raises(InputError, match=f'exact: found it with method "{method}"; allowed: with the methods for a'):
         solve(load_world("zhao_2x2"), method, exact=True)
+
+
+def test_the_command_line(run: Callable[..., tuple[int, str, str]]) -> None:
+    found = json.loads(run("solve", "frozen_lake_4x4", "--discount", "1", "--exact", "--json")[1])
+    assert found["exact_v"][:7] == ["14/17"] * 5 + ["0", "9/17"]
+    assert run("solve", "maze_50x50", "--exact")[::2] == (
+        2,
+        "rlgrid: maze_50x50: exact: found 2,500 states; allowed: up to 1,000\n",
+    )
