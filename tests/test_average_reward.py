@@ -130,6 +130,25 @@ def test_episodes_start_again_without_a_step_between() -> None:
     assert relative == pytest.approx([0, 0.2, 0.4, 0.6, 0.8, 0], abs=1e-7)
 
 
+def test_a_long_maze() -> None:
+    """One over the steps of the shortest way, which a discount tells: v = discount^(steps - 1)."""
+    world = load_world("maze_50x50")
+    steps = 1 + round(float(np.log(solve(world, discount=0.99).v[world.starts[0]]) / np.log(0.99)))
+    plan = solve(world, "average_reward")
+    assert plan.gain is not None and steps > 200
+    assert abs(plan.gain - 1 / steps) <= plan.bound <= 1e-8
+    assert plan.iterations < 10_000
+
+
+def test_two_long_corridors_that_earn_the_same() -> None:
+    """No policy's values are unique here, so sweeps alone have to do."""
+    plan = solve(
+        drawn(f"{60 * '.'}x#{70 * '.'}x", actions="left right stay", cells="x = { enter = 1 }"), "average_reward"
+    )
+    assert plan.gain is not None and plan.iterations > 64
+    assert abs(plan.gain - 1) <= plan.bound <= 1e-8
+
+
 def test_a_target_that_is_no_end() -> None:
     for name in ("zhao_5x5", "zhao_2x2"):
         gain, bound = average(load_world(name))
