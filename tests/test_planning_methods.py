@@ -53,7 +53,7 @@ def by_quantecon(model: TabularModel, discount: float) -> Floats:
     R, P, state, action = dense(model)
     n = model.n_states
     full = np.zeros((len(R) + 1, n + 1))
-    full[:-1, :n], full[:-1, n], full[-1, n] = P, 1 - P.sum(axis=1), 1
+    full[:-1, :n], full[:-1, n], full[-1, n] = P, np.maximum(0, 1 - P.sum(axis=1)), 1
     problem = markov.DiscreteDP(np.append(R, 0.0), full, discount, np.append(state, n), np.append(action, 0))
     return np.asarray(problem.solve(method="policy_iteration").v[:n])
 
