@@ -9,8 +9,9 @@ a step of every state (Puterman, Markov Decision Processes, Theorems 8.5.5 and 9
 leaves no period, so that T h - h converges to the best mean reward of each state (Sec. 8.5.4 and 9.4). Where sweeps are
 slow, as along the cycles of a maze, a direct solve for the greedy policy's values shortens the way.
 
-That is the same for all states if and only if it is so for all *closed classes*: smallest sets of states that no action
-leaves. For who acts at random gets into one of them in the end, so nowhere is it less than in the worst of them.
+The best mean reward differs between states if and only if it is less than the largest in some *closed class*, a
+smallest set of states that no action leaves. For who acts at random gets into one of these in the end, so nowhere is it
+less than in the worst of them.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from rlgrid.graph import (
     Bools,
     Floats,
     Ints,
+    Labels,
     components,
     leads_out,
     reachable_from,
@@ -41,7 +43,6 @@ from rlgrid.undiscounted import cells_in_words
 #: Sweeps before the first look whether all states can earn the same, and whether the greedy policy's own values are
 #: better ones; then again after twice as many.
 FIRST_CHECK = 64
-
 
 #: States above which no equations are solved.
 MOST_DIRECT = 100_000
@@ -178,8 +179,14 @@ def _refuse_if_different(
     everything = np.ones(len(rows.first) - 1, np.bool_)
     used = everything if epsilon > 0 else np.zeros_like(everything)
     used[_greedy(rows, epsilon, v)] = True
-    better = max(_closed_classes(rows, used), key=lambda members: float(change[members].min()))
-    worse = min(_closed_classes(rows, everything), key=lambda members: float(change[members].max()))
+    label, closed = _classes(rows, used)
+    lowest = np.full(len(closed), np.inf)
+    np.minimum.at(lowest, label, change)
+    better = label == np.where(closed, lowest, -np.inf).argmax()
+    label, closed = _classes(rows, everything)
+    highest = np.full(len(closed), -np.inf)
+    np.maximum.at(highest, label, change)
+    worse = label == np.where(closed, highest, np.inf).argmin()
     least, most = change[better].min(), change[worse].max()
     if most + error < least - error:
         raise InputError(
@@ -189,9 +196,9 @@ def _refuse_if_different(
         )
 
 
-def _closed_classes(rows: Rows, used: Bools) -> list[Ints]:
-    """The states, but for the restart, of each component that none of the rows used leaves."""
+def _classes(rows: Rows, used: Bools) -> tuple[Labels, Bools]:
+    """The component of each state but the restart, and which components none of the rows used leaves."""
     label = components(rows, used)
     closed = np.ones(label.max() + 1, np.bool_)
     closed[label[state_of_row(rows)[used & leads_out(rows, label)]]] = False
-    return [np.flatnonzero(label[:-1] == number) for number in np.flatnonzero(closed)]
+    return label[:-1], closed
