@@ -103,6 +103,7 @@ def solve(
     tol: Annotated[float, typer.Option(help="Certified error to reach.")] = 1e-8,
     horizon: Annotated[int | None, typer.Option(help="Steps to go, for backward_induction.")] = None,
     epsilon: Annotated[float, typer.Option(help="Best epsilon-soft policy instead of the best one.")] = 0.0,
+    exact: Annotated[bool, typer.Option("--exact", help="In fractions; up to 1,000 cells.")] = False,
     png: Annotated[str | None, typer.Option(metavar="FILE", help="Write a picture of values and policy.")] = None,
     json: Json = False,
 ) -> None:
@@ -112,7 +113,7 @@ def solve(
     from rlgrid.world import load_world
 
     loaded = load_world(world)
-    plan = planner.solve(loaded, method, discount=discount, tol=tol, horizon=horizon, epsilon=epsilon)
+    plan = planner.solve(loaded, method, discount=discount, tol=tol, horizon=horizon, epsilon=epsilon, exact=exact)
     if png is not None:
         from rlgrid.view import Layers, Picture
 
@@ -122,9 +123,12 @@ def solve(
         facts = {"world": loaded.name, "method": plan.method, "discount": plan.discount, "iterations": plan.iterations}
         arrays = {"v": plan.v.tolist(), "policy": plan.policy.argmax(axis=1).tolist()}
         bound = plan.bound if plan.bound < float("inf") else None
+        arrays |= {"exact_v": [str(v) for v in plan.exact_v]} if plan.exact_v is not None else {}
+        facts |= {"gain": plan.gain} if plan.gain is not None else {}
         return _print_json(facts | {"bound": bound, "actions": loaded.actions} | arrays)
     certified = f"certified to within {plan.bound:.1e}" if plan.bound < float("inf") else "error not certified"
-    print(f"{loaded.name}, discount {plan.discount:g}: {plan.method}, {plan.iterations} iterations, {certified}\n")
+    solved = f"discount {plan.discount:g}" if plan.gain is None else f"mean reward a step {plan.gain:.9g}"
+    print(f"{loaded.name}, {solved}: {plan.method}, {plan.iterations} iterations, {certified}\n")
     width = get_terminal_size().columns
     print(value_map(loaded, plan.v, width=width), end="\n\n")
     print(policy_map(loaded, plan.optimal_actions / plan.optimal_actions.sum(axis=1, keepdims=True), width))

@@ -36,8 +36,8 @@ class Plan:
             they are stored and for the numbers that these were rounded from. Infinite: none was found (discount 1).
         iterations: sweeps, policies, or pivots of the linear program.
         discount, method, epsilon, horizon: what was solved, and how.
-        exact_v: optimal values [S] as fractions, with ``exact``. ``v`` and ``q`` are then rounded once,
-            ``optimal_actions`` are the optimal ones, no less and no more, and ``policy`` takes the first of them.
+        exact_v: optimal values [S] as fractions, with ``exact``. ``v`` and ``q`` are then rounded once, ``bound`` is
+            the rounding of ``v``, ``optimal_actions`` are the optimal ones, and ``policy`` takes the first of them.
         gain: the best mean reward a step, with ``average_reward``. ``bound`` is then one on |gain - gain*|, ``v`` are
             values relative to a start, so that v = max over actions of r - gain + P v; nothing is proven about these.
     """
@@ -50,7 +50,7 @@ class Plan:
     epsilon: float
     horizon: int | None
     actions: Callable[[], ActionTables] = field(repr=False)  # on a large map three more tables, made when asked for
-    exact_v: tuple[Fraction, ...] | None = None
+    exact_v: tuple[Fraction, ...] | None = field(default=None, repr=False)
     gain: float | None = None
 
     @cached_property

@@ -72,12 +72,12 @@ def solve(
         evaluation_sweeps: sweeps between two improvements of truncated policy iteration.
         max_sweeps: sweeps or improvements after which the attempt is given up.
         on_sweep: called with k = 1, 2, ... and a copy of v [S] after each sweep (value iteration, Gauss-Seidel,
-            backward induction; prioritized sweeping: as many backups), each policy evaluation (policy iteration,
-            truncated policy iteration) or some passes (block Gauss-Seidel). At discount 1, cells between which one
-            can move for free count as one.
+            backward induction, average reward; prioritized sweeping: as many backups), each policy evaluation (policy
+            iteration, truncated policy iteration, linear programming) or some passes (block Gauss-Seidel). At
+            discount 1, cells between which one can move for free count as one.
         exact: solve in rational arithmetic, by policy iteration whatever the method: up to 1,000 states. A world's
             numbers are taken as they are written, 0.1 or "1/3"; those of other models have the values of their
-            floats. ``discount`` and ``epsilon`` mean what they print as: 0.9 is 9/10.
+            floats, each row divided by its sum. ``discount`` and ``epsilon`` mean what they print as: 0.9 is 9/10.
 
     Raises:
         InputError: for arguments outside their range, a tolerance that float64 cannot certify, an optimum that is
@@ -216,16 +216,15 @@ def _policy(model: TabularModel, choice: Ints, epsilon: float) -> Floats:
 
 
 def _exact_plan(problem: Problem, rows: Rows, discount: float) -> Plan:
-    """From a policy that is optimal as far as float64 can see to exact values."""
-    if problem.n_states > MOST_STATES:
-        raise InputError(
-            f"{problem.model.name}: exact: found {problem.n_states:,} states; allowed: up to {MOST_STATES:,}"
-        )
+    """From a policy that is optimal as far as float64 can see, to exact values."""
+    model = problem.model
+    if model.n_states > MOST_STATES:
+        raise InputError(f"{model.name}: exact: found {model.n_states:,} states; allowed: up to {MOST_STATES:,}")
     choice = improved(problem, None if problem.collapsed is None else problem.collapsed.ending)[0]
     found = exact_optimum(
-        problem.model, problem.rows, rows, problem.collapsed, choice, discount, problem.epsilon, problem.max_sweeps
+        model, problem.rows, rows, problem.collapsed, choice, discount, problem.epsilon, problem.max_sweeps
     )
-    policy = _policy(problem.model, found.choice, problem.epsilon)
+    policy = _policy(model, found.choice, problem.epsilon)
     actions = partial(ActionTables, found.q, policy, found.optimal_actions)
     facts = (found.v, found.bound, found.iterations, discount, "policy_iteration", problem.epsilon, None)
     return Plan(*facts, actions, exact_v=found.exact_v)

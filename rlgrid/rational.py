@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 #: States above which no attempt is made.
 MOST_STATES = 1_000
 
-#: Entries of a system times rounds after which its solution is given up: some seconds.
-PATIENCE = 20_000_000
+#: Entries of a system times bits of its values after which the solution is given up: some seconds.
+PATIENCE = 50_000_000
 
 #: Bits of a float64 that a round uses; the rest of its 53 covers rounding to integers.
 ROUND_BITS = 50
@@ -122,34 +122,38 @@ def exact_optimum(
 
 
 def integer_rows(model: TabularModel, rows: Rows, discount: Fraction) -> IntegerRows:
-    """Rows with a model's codes in integers: a world's own fractions, or the exact values of a model's floats."""
+    """Rows with a model's codes in integers: a world's own fractions, or the exact values of a model's floats.
+
+    Each row is divided by its sum. That of floats is not quite 1, and at discount 1 the optimum would make a profit of
+    that: from wandering about where it is above 1.
+    """
     t = model.tables
     if model.outcomes is not None:
         distinct = [(outcome.probability, outcome.reward.mean, outcome.terminated) for outcome in model.outcomes]
     else:
         probability, reward = map(Fraction, t.probability.tolist()), map(Fraction, t.reward.tolist())
         distinct = list(zip(probability, reward, t.terminated.tolist(), strict=True))
-    paid = [p * r for p, r, _ in distinct] + [Fraction(0)]  # the last: a stop, where the model is a collapsed one
-    going = [discount * p * (not end) for p, _, end in distinct] + [Fraction(0)]
+    distinct.append((Fraction(1), Fraction(0), True))  # a stop, where the rows are those of a collapsed model
     begin, first = rows.begin.tolist(), rows.first.tolist()
     next_state, code = rows.next_state.tolist(), rows.code.tolist()
     integers = IntegerRows([], [])
     for s in range(len(begin) - 1):
-        raw = []
+        of_state = []
         for row in range(begin[s], begin[s + 1]):
-            outcomes = range(first[row], first[row + 1])
-            ahead: dict[int, Fraction] = {}
-            for i in outcomes:
-                if going[code[i]]:
-                    ahead[next_state[i]] = ahead.get(next_state[i], Fraction(0)) + going[code[i]]
-            if outcomes:
-                raw.append((row, sum((paid[code[i]] for i in outcomes), Fraction(0)), ahead))
-        scale = lcm(*(x.denominator for _, pay, ahead in raw for x in (pay, *ahead.values())))
+            total, paid, ahead = Fraction(0), Fraction(0), dict[int, Fraction]()
+            for i in range(first[row], first[row + 1]):
+                p, r, ends = distinct[code[i]]
+                total, paid = total + p, paid + p * r
+                if not ends and discount:
+                    ahead[next_state[i]] = ahead.get(next_state[i], Fraction(0)) + discount * p
+            if total:
+                of_state.append((row, paid / total, [(t, x / total) for t, x in ahead.items()]))
+        scale = lcm(*(x.denominator for _, paid, ahead in of_state for x in (paid, *(x for _, x in ahead))))
         integers.scale.append(scale)
         integers.of_state.append(
             [
-                IntegerRow(row, int(pay * scale), [(t, int(x * scale)) for t, x in ahead.items()])
-                for row, pay, ahead in raw
+                IntegerRow(row, int(paid * scale), [(t, int(x * scale)) for t, x in ahead])
+                for row, paid, ahead in of_state
             ]
         )
     return integers
@@ -243,7 +247,7 @@ def _solve(system: _System, name: str) -> Values:
             if (found := _fitting_fractions(system, x, bits, -error)) is not None:
                 return found
             attempt = rounds * 3 // 2 + 1
-        if rounds * n_entries > PATIENCE:
+        if n_entries * -error > PATIENCE:
             raise InputError(
                 f"{name}: exact: its values have more than {int(-error * 0.15)} digits; allowed: a smaller model"
             )
@@ -268,6 +272,9 @@ def _fitting_fractions(system: _System, x: list[int], bits: int, accuracy: int) 
     for value in x:
         if denominator > largest:
             return None
+        beyond = (value * denominator + (1 << bits - 1)) % (1 << bits) - (1 << bits - 1)
+        if abs(beyond) <= denominator << max(0, bits - accuracy):  # the denominator serves as it is
+            continue
         near = Fraction(value * denominator, 1 << bits).limit_denominator(largest // denominator)
         denominator *= near.denominator
     numerators = [(2 * value * denominator + (1 << bits)) >> (bits + 1) for value in x]

@@ -10,17 +10,20 @@ from typing import NamedTuple
 import gymnasium
 import numpy as np
 import pytest
+from methods import STATIONARY
 from numpy.typing import NDArray
 from scipy.optimize import linprog
 
 from rlgrid.errors import InputError
 from rlgrid.model import TabularModel
-from rlgrid.planner import METHODS, evaluate_by_sweeps, evaluate_exact, solve
+from rlgrid.planner import evaluate_by_sweeps, evaluate_exact, solve
 from rlgrid.world import load_world
 
 Floats = NDArray[np.float64]
 
-STATIONARY = [method for method in METHODS if method != "backward_induction"]
+
+#: Rows of each state's available actions: probability, next state, reward, whether it ends.
+FractionRows = list[list[list[tuple[Fraction, int, Fraction, bool]]]]
 
 
 class Dense(NamedTuple):
@@ -48,7 +51,7 @@ def random_model(seed: int, n: int = 6, n_actions: int = 3, denominator: int = 1
     return Dense(P * used[:, :, None] * ~terminal, R * used, available | terminal[:, None], model)
 
 
-def fractions_of(model: TabularModel) -> list[list[list[tuple[Fraction, int, Fraction, bool]]]]:
+def fractions_of(model: TabularModel) -> FractionRows:
     """The model's stored floats as fractions: rows of each state's available actions."""
     return [
         [[(Fraction(p), t, Fraction(r), end) for p, t, r, end in row] for row in actions.values() if row]
@@ -56,9 +59,11 @@ def fractions_of(model: TabularModel) -> list[list[list[tuple[Fraction, int, Fra
     ]
 
 
-def rational_optimum(model: TabularModel, discount: float, epsilon: float = 0.0) -> list[Fraction]:
-    """v* of the stored numbers, by policy iteration in rational arithmetic."""
-    rows, gamma, eps = fractions_of(model), Fraction(discount), Fraction(epsilon)
+def rational_optimum(
+    model: TabularModel, discount: float | Fraction, epsilon: float | Fraction = 0.0, rows: FractionRows | None = None
+) -> list[Fraction]:
+    """v* of the stored numbers, or of other rows, by policy iteration in rational arithmetic."""
+    rows, gamma, eps = rows or fractions_of(model), Fraction(discount), Fraction(epsilon)
     n = len(rows)
     choice = [0] * n
     while True:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from methods import EVERY_WAY, solve_by
 from numpy.typing import NDArray
 from published_worlds import PUBLISHED, blackjack, gambler, published_policy, published_world, soft
 
@@ -29,8 +30,6 @@ EXPECTED_STEPS = ["sb_windy_4", "sb_windy_king8", "sb_windy_4_stoch"]
 MAZES = ["sb_maze_dyna", "sb_maze_blocking_before", "sb_maze_blocking_after"]
 OTHER = ["zhao_fig4.3", "zhao_sec5.2_q", "sb_ex6.6_cliff", "frozenlake_4x4"]
 
-BY = ["value_iteration", "policy_iteration", "truncated_policy_iteration"]
-
 
 def close(found: Any, entry: dict[str, Any], published: Any = None) -> bool:
     """Whether values are the published ones to the entry's tolerance; null stands for a wall."""
@@ -53,11 +52,11 @@ def test_no_grid_is_left_out() -> None:
     assert sorted(name for group in groups for name in group) == sorted(GRIDS)
 
 
-@pytest.mark.parametrize("method", BY)
+@pytest.mark.parametrize("method", EVERY_WAY)
 @pytest.mark.parametrize("name", OPTIMAL)
 def test_optimal_values(name: str, method: str) -> None:
     entry = PUBLISHED[name]
-    plan = solve(published_world(entry), method)
+    plan = solve_by(method, published_world(entry))
     assert plan.discount == entry["gamma"]
     assert plan.bound <= 1e-8
     assert close(plan.v, entry)
@@ -119,20 +118,20 @@ def test_action_values_of_a_policy() -> None:
     assert close(action_values(TabularModel.from_world(world), v, 0.9)[0], entry)
 
 
-@pytest.mark.parametrize("method", BY)
+@pytest.mark.parametrize("method", EVERY_WAY)
 @pytest.mark.parametrize("name", EXPECTED_STEPS)
 def test_expected_steps_in_the_wind(name: str, method: str) -> None:
     entry = PUBLISHED[name]
     world = published_world(entry)
-    assert close(-solve(world, method).v[world.starts[0]], entry)
+    assert close(-solve_by(method, world).v[world.starts[0]], entry)
 
 
-@pytest.mark.parametrize("method", BY)
+@pytest.mark.parametrize("method", EVERY_WAY)
 @pytest.mark.parametrize("name", MAZES)
 def test_mazes(name: str, method: str) -> None:
     entry = PUBLISHED[name]
     world = published_world(entry)
-    plan, model = solve(world, method), TabularModel.from_world(world)
+    plan, model = solve_by(method, world), TabularModel.from_world(world)
     state, steps, ended = int(world.starts[0]), 0, False
     assert close(plan.v[state], entry, entry["values"]["V"])
     while not ended:
@@ -156,8 +155,8 @@ def test_cliff() -> None:
     entry = PUBLISHED["sb_ex6.6_cliff"]
     world, values = published_world(entry), entry["values"]
     start = world.starts[0]
-    for method in BY:
-        plan, best_soft = solve(world, method), solve(world, method, epsilon=0.1)
+    for method in EVERY_WAY:
+        plan, best_soft = solve_by(method, world), solve_by(method, world, epsilon=0.1)
         assert close(plan.v[start], entry, values["V*(S)"])
         assert close(best_soft.v[start], entry, values["best_0.1_soft"])
         assert np.isclose(best_soft.policy.min(), 0.025)
@@ -173,12 +172,12 @@ def test_cliff() -> None:
 def test_frozen_lake() -> None:
     entry = PUBLISHED["frozenlake_4x4"]
     world, values = published_world(entry), entry["values"]
-    for method in BY:
+    for method in EVERY_WAY:
         for discount in (1, 0.99, 0.95, 0.9):
-            plan = solve(world, method, discount=discount)
+            plan = solve_by(method, world, discount=discount)
             assert close(plan.v[0], entry, values[f"gamma{discount}".replace("0.", ".")])
             assert plan.bound <= 1e-8
-        assert abs(solve(world, method, discount=1).v[0] - 14 / 17) <= 1e-11
+        assert abs(solve_by(method, world, discount=1).v[0] - 14 / 17) <= 1e-11
     limited = solve(world, "backward_induction", discount=1, horizon=100)
     assert close(limited.v[0], entry, values["best_within_100_steps(time-dependent)"])
     uniform = np.full((16, 4), 0.25)
@@ -186,10 +185,10 @@ def test_frozen_lake() -> None:
     assert close(evaluate_by_sweeps(world, uniform, discount=1)[0], entry, values["uniform_random_success"])
 
 
-@pytest.mark.parametrize("method", BY)
+@pytest.mark.parametrize("method", EVERY_WAY)
 def test_gambler(method: str) -> None:
     entry = PUBLISHED["sb_ex4.3_gambler"]
-    plan = solve(gambler(0.4), method)
+    plan = solve_by(method, gambler(0.4))
     assert close(plan.v[[25, 50, 51, 75, 99]], entry)
     assert plan.q[10, 10] == -np.inf
 

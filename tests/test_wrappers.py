@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
-import re
-from pathlib import Path
-
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -115,12 +111,3 @@ def test_frames_are_collected() -> None:
     env.step(0)
     frames = env.render()
     assert len(frames) == 2 and frames[0].shape == frames[1].shape and (frames[0] != frames[1]).any()
-
-
-def test_the_examples_of_the_guide_run() -> None:
-    guide = (Path(__file__).parents[1] / "docs" / "environments.md").read_text(encoding="utf-8")
-    blocks = re.findall(r"```python\n(.*?)```", guide, re.DOTALL)
-    examples = doctest.DocTestParser().get_doctest("\n".join(blocks), {}, "environments.md", None, None)
-    runner = doctest.DocTestRunner()
-    runner.run(examples)
-    assert runner.summarize(verbose=False).failed == 0 and len(examples.examples) > 25

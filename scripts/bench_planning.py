@@ -1,0 +1,226 @@
+"""Measure planning against QuantEcon, mdpsolver, pymdptoolbox and plain SciPy; exit with 1 where a bar is missed.
+
+    pip install "rlgrid[bench]"
+    python scripts/bench_planning.py [--repeats 5] [--quick] [--json]
+
+The world: n x n cells, 20 % of them walls at random, slip 0.2 to the sides, one terminal goal, -0.04 a step. Every
+contestant gets the compiled model in its own form and is asked for values within 1e-6, which rlgrid certifies; what it
+takes to build the form is not counted, rlgrid's stencil is. rlgrid's figures are medians; the peers' long runs are
+single ones. ``--quick`` leaves out the two that take minutes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import time
+import tracemalloc
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+from scipy.sparse import csr_matrix, vstack
+
+import rlgrid
+from rlgrid import TabularModel
+
+TOL = 1e-6
+GROWTH_BAR, MEMORY_BAR, SMALL_BAR = 3.0, 64.0, 300e-6
+
+
+class Result(NamedTuple):
+    """One line of the table."""
+
+    what: str
+    ours: float
+    peer: str
+    theirs: float | None
+    bar: float | None
+
+
+def model_of(n: int) -> TabularModel:
+    world = rlgrid.generate_world("obstacles", (n, n), 3, density=0.2, slip=0.2, step_reward=-0.04)
+    return TabularModel.from_world(world)
+
+
+def seconds(run: Callable[[], Any], repeats: int) -> tuple[float, Any]:
+    """The median of several runs, and what the last one gave."""
+    taken, found = [], None
+    for _ in range(repeats):
+        begin = time.perf_counter()
+        found = run()
+        taken.append(time.perf_counter() - begin)
+    return statistics.median(taken), found
+
+
+def ours(model: TabularModel, discount: float, repeats: int) -> tuple[float, Any]:
+    rlgrid.solve(model, discount=discount, tol=TOL)
+    taken, plan = seconds(lambda: rlgrid.solve(model, discount=discount, tol=TOL), repeats)
+    assert plan.bound <= TOL
+    return taken, plan.v
+
+
+# The peers. An outcome that ends the episode leads to one more state, S, that stays and pays nothing.
+
+
+def matrices(model: TabularModel) -> tuple[list[Any], Any]:
+    """Transitions [S + 1, S + 1] for each action, and rewards [S + 1, A]."""
+    t, n, n_actions = model.tables, model.n_states, model.n_actions
+    row, target = model.row_of_outcome, np.where(t.terminated[t.code], model.n_states, t.next_state)
+    transitions = []
+    for a in range(n_actions):
+        here = row % n_actions == a
+        state = row[here] // n_actions
+        entries = np.append(t.probability[t.code[here]], 1.0)
+        places = np.append(state, n), np.append(target[here], n)
+        transitions.append(csr_matrix((entries, places), shape=(n + 1, n + 1)))
+    return transitions, np.vstack([model.expected_reward, np.zeros(n_actions)])
+
+
+def quantecon(model: TabularModel, discount: float) -> Callable[[], Any]:
+    from quantecon.markov import DiscreteDP
+
+    transitions, rewards = matrices(model)
+    n, n_actions = rewards.shape
+    order = np.arange(n * n_actions).reshape(n_actions, n).T.ravel()  # the state first, then the action
+    state, action = np.divmod(np.arange(n * n_actions), n_actions)
+    process = DiscreteDP(rewards.ravel(), vstack(transitions).tocsr()[order], discount, state, action)
+    return lambda: process.solve(method="modified_policy_iteration", epsilon=TOL, max_iter=10**8).v[:-1]
+
+
+def mdpsolver(model: TabularModel, discount: float) -> Callable[[], Any]:
+    import mdpsolver
+
+    transitions, rewards = matrices(model)
+    rows = [[m.getrow(s) for m in transitions] for s in range(len(rewards))]
+    probabilities = [[r.data.tolist() for r in actions] for actions in rows]
+    columns = [[r.indices.tolist() for r in actions] for actions in rows]
+
+    def run() -> Any:
+        process = mdpsolver.model()
+        process.mdp(discount, rewards.tolist(), tranMatProbs=probabilities, tranMatColumns=columns)
+        run.begun = time.perf_counter()
+        process.solve(algorithm="mpi", tolerance=TOL)
+        run.taken = time.perf_counter() - run.begun
+        return np.array(process.getValueVector())[:-1]
+
+    return run
+
+
+def toolbox(model: TabularModel, discount: float) -> Callable[[], Any]:
+    from mdptoolbox.mdp import PolicyIterationModified
+
+    transitions, rewards = matrices(model)
+
+    def run() -> Any:
+        process = PolicyIterationModified(transitions, rewards, discount, epsilon=TOL, max_iter=10**6, skip_check=True)
+        process.run()
+        return np.array(process.V)[:-1]
+
+    return run
+
+
+def plain_scipy(model: TabularModel, discount: float) -> Callable[[], Any]:
+    transitions, rewards = matrices(model)
+
+    def run() -> Any:
+        v = np.zeros(len(rewards))
+        while True:
+            new = np.max([rewards[:, a] + discount * (m @ v) for a, m in enumerate(transitions)], axis=0)
+            change, v = np.abs(new - v).max(), new
+            if discount * change <= TOL * (1 - discount):
+                return v[:-1]
+
+    return run
+
+
+def against(
+    results: list[Result], n: int, discount: float, peers: dict[str, Any], bars: dict[str, float], repeats: int
+) -> None:
+    """Solve one world by everyone, and compare the values."""
+    model = model_of(n)
+    taken, v = ours(model, discount, repeats)
+    for name, make in peers.items():
+        run = make(model, discount)
+        theirs, values = seconds(run, 1 if n > 100 else min(3, repeats))
+        theirs = getattr(
+            run, "taken", theirs
+        )  # where a peer takes its input in lists, what it makes of them is left out
+        apart = np.abs(values - v).max()
+        if apart > 100 * TOL:
+            print(f"{name}: its values are {apart:.1g} from ours", file=sys.stderr)
+        results.append(Result(f"{n} x {n}, discount {discount:g}", taken, name, theirs, bars.get(name)))
+
+
+def memory(n: int, discount: float) -> float:
+    """Bytes a state that solving takes beyond the model, at its peak."""
+    model = model_of(n)
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    rlgrid.solve(model, discount=discount, tol=TOL)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return (peak - before) / model.n_states
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--quick", action="store_true", help="leave out what takes minutes")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    mpi = "QuantEcon modified policy iteration"
+    all_peers: dict[str, Any] = {
+        mpi: quantecon,
+        "mdpsolver": mdpsolver,
+        "pymdptoolbox": toolbox,
+        "SciPy value iteration": plain_scipy,
+    }
+    results: list[Result] = []
+    try:
+        against(results, 100, 0.99, all_peers, {}, options.repeats)
+        if not options.quick:
+            against(results, 1000, 0.99, {mpi: quantecon}, {mpi: 50}, options.repeats)
+            against(results, 300, 0.9999, {mpi: quantecon}, {mpi: 1000}, options.repeats)
+    except ImportError as error:
+        print(f'{error}; the peers come with: pip install "rlgrid[bench]"', file=sys.stderr)
+        return 2
+    sizes = (100, 1000, 3000)
+    growth = {n: ours(model_of(n), 0.99, options.repeats if n < 3000 else 1)[0] / n**2 for n in sizes}
+    small = TabularModel.from_world(rlgrid.load_world("zhao_5x5"))
+    rlgrid.solve(small)
+    small_seconds, _ = seconds(lambda: rlgrid.solve(small), 1000)
+    facts = {
+        "growth of time a state, 10^4 to 9 x 10^6": (max(growth.values()) / growth[100], GROWTH_BAR),
+        "bytes a state, 10^6 states": (memory(1000, 0.99), MEMORY_BAR),
+        "zhao_5x5, us": (small_seconds * 1e6, SMALL_BAR * 1e6),
+    }
+    met = all(r.bar is None or r.theirs / r.ours >= r.bar for r in results) and all(a <= b for a, b in facts.values())
+    if options.json:
+        rows = [r._asdict() for r in results]
+        print(json.dumps({"against": rows, "facts": {k: a for k, (a, _) in facts.items()}, "all_met": met}, indent=2))
+    else:
+        show(results, facts)
+    return 0 if met else 1
+
+
+def show(results: list[Result], facts: dict[str, tuple[float, float]]) -> None:
+    table = Table(title="Seconds to values certified within 1e-6")
+    for title in ("world", "rlgrid", "peer", "", "ratio", "bar"):
+        table.add_column(title, justify="left" if title in ("world", "peer") else "right")
+    for r in results:
+        bar = f">= {r.bar:g}" if r.bar else ""
+        table.add_row(r.what, f"{r.ours:.3g}", r.peer, f"{r.theirs:.3g}", f"{r.theirs / r.ours:,.0f}", bar)
+    Console().print(table)
+    more = Table("figure", "rlgrid", "bar")
+    for name, (value, bar) in facts.items():
+        more.add_row(name, f"{value:.3g}", f"<= {bar:g}")
+    Console().print(more)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

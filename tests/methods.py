@@ -1,0 +1,14 @@
+"""Every way to an optimum without a horizon: the planner's methods, and rational arithmetic as ``"exact"``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rlgrid.planner import METHODS, Plan, solve
+
+STATIONARY = [method for method in METHODS if method != "backward_induction"]
+EVERY_WAY = [*STATIONARY, "exact"]
+
+
+def solve_by(way: str, source: Any, **options: Any) -> Plan:
+    return solve(source, exact=True, **options) if way == "exact" else solve(source, way, **options)

@@ -1,0 +1,19 @@
+"""The examples of the guides run and print what they say."""
+
+from __future__ import annotations
+
+import doctest
+import re
+from pathlib import Path
+
+import pytest
+
+
+@pytest.mark.parametrize(("guide", "least"), [("environments.md", 25), ("planning.md", 12)])
+def test_the_examples_of_the_guide_run(guide: str, least: int) -> None:
+    text = (Path(__file__).parents[1] / "docs" / guide).read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    examples = doctest.DocTestParser().get_doctest("\n".join(blocks), {}, guide, None, None)
+    runner = doctest.DocTestRunner()
+    runner.run(examples)
+    assert runner.summarize(verbose=False).failed == 0 and len(examples.examples) > least
