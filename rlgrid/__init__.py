@@ -34,6 +34,11 @@ if TYPE_CHECKING:
     from rlgrid.observers import ExactError as ExactError
     from rlgrid.observers import Observer as Observer
     from rlgrid.observers import ProgressBar as ProgressBar
+    from rlgrid.diagram import PhaseDiagram as PhaseDiagram
+    from rlgrid.diagram import phase_diagram as phase_diagram
+    from rlgrid.parametric import Phase as Phase
+    from rlgrid.parametric import phases as phases
+    from rlgrid.parametric import with_number as with_number
     from rlgrid.planner import Plan as Plan
     from rlgrid.planner import evaluate_exact as evaluate_exact
     from rlgrid.planner import solve as solve
@@ -62,6 +67,8 @@ _PUBLIC = {
     "linter": ("Finding", "lint_world"),
     "model": ("TabularModel",),
     "observers": ("ExactError", "Observer", "ProgressBar"),
+    "diagram": ("PhaseDiagram", "phase_diagram"),
+    "parametric": ("Phase", "phases", "with_number"),
     "planner": ("Plan", "evaluate_exact", "solve"),
     "step_sizes": ("Constant", "Harmonic", "Polynomial"),
     "stochastic_approximation": ("find_root", "mean_estimation"),
