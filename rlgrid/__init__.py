@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from rlgrid.agent import Agent as Agent
     from rlgrid.agent import load_agent as load_agent
     from rlgrid.batch import Batch as Batch
+    from rlgrid.chain import end_distribution as end_distribution
+    from rlgrid.chain import end_probability as end_probability
+    from rlgrid.chain import expected_steps as expected_steps
+    from rlgrid.chain import occupancy as occupancy
+    from rlgrid.chain import return_variance as return_variance
     from rlgrid.changing import ChangingGridWorld as ChangingGridWorld
     from rlgrid.custom_rules import model_with_rules as model_with_rules
     from rlgrid.env import GridWorld as GridWorld
@@ -42,6 +47,8 @@ if TYPE_CHECKING:
     from rlgrid.planner import Plan as Plan
     from rlgrid.planner import evaluate_exact as evaluate_exact
     from rlgrid.planner import solve as solve
+    from rlgrid.returns import ReturnDistribution as ReturnDistribution
+    from rlgrid.returns import return_distribution as return_distribution
     from rlgrid.step_sizes import Constant as Constant
     from rlgrid.step_sizes import Harmonic as Harmonic
     from rlgrid.step_sizes import Polynomial as Polynomial
@@ -56,6 +63,7 @@ if TYPE_CHECKING:
 _PUBLIC = {
     "agent": ("Agent", "load_agent"),
     "batch": ("Batch",),
+    "chain": ("end_distribution", "end_probability", "expected_steps", "occupancy", "return_variance"),
     "changing": ("ChangingGridWorld",),
     "custom_rules": ("model_with_rules",),
     "env": ("GridWorld",),
@@ -70,6 +78,7 @@ _PUBLIC = {
     "diagram": ("PhaseDiagram", "phase_diagram"),
     "parametric": ("Phase", "phases", "with_number"),
     "planner": ("Plan", "evaluate_exact", "solve"),
+    "returns": ("ReturnDistribution", "return_distribution"),
     "step_sizes": ("Constant", "Harmonic", "Polynomial"),
     "stochastic_approximation": ("find_root", "mean_estimation"),
     "training": ("Run", "train"),

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 #: Colours of the phases, the largest first; well apart in lightness or hue, all light enough for dark arrows.
-COLOURS = ("#8FBCE6", "#F4B183", "#A9D6B8", "#E3A6B8", "#F3DC8C", "#BBAEDD", "#8FD0D0", "#D3C0A8", "#C6D98B", "#D9D9E3")
+COLOURS = ("#8FBCE6", "#F4B183", "#A9D6B8", "#E3A6B8", "#F3DC8C", "#BBAEDD", "#8FD0D0", "#D3C0A8", "#C6D98B", "#E58F7B")
 
 #: Regions whose policy is drawn beside the diagram.
 SHOWN = len(COLOURS)
@@ -74,8 +74,8 @@ def phase_diagram(
     >>> import rlgrid
     >>> steps, gammas = np.linspace(-1, -0.1, 4), [0.5, 0.9]
     >>> rlgrid.phase_diagram(rlgrid.load_world("book_grid"), ("reward.step", steps), ("discount", gammas)).labels.T
-    array([[1, 0, 0, 0],
-           [1, 1, 0, 0]])
+    array([[1, 2, 0, 3],
+           [1, 2, 0, 0]])
     """
     paths, values = (x[0], y[0]), (_values(*x), _values(*y))
     if paths[0] == paths[1]:
@@ -169,7 +169,7 @@ def _draw(diagram: PhaseDiagram, path: Path) -> None:
     columns = 1 if n_shown <= 3 else 2
     rows = -(-n_shown // columns)
     n_rows, n_cols = diagram.world.shape
-    width = 1.9 * columns * min(2.0, max(0.7, n_cols / n_rows))
+    width = 1.6 * columns * min(2.0, max(0.7, n_cols / n_rows))
     figure = Figure(figsize=(7.2 + width, 6.2), dpi=150, layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     left, right = figure.subfigures(1, 2, width_ratios=[7.2, width])
@@ -196,12 +196,13 @@ def _draw_regions(diagram: PhaseDiagram, axes: Axes) -> None:
     (x, y), labels = diagram.values, diagram.labels
     colours = ListedColormap(["white", *_colours(len(diagram.plans))])
     axes.pcolormesh(_edges(x), _edges(y), labels.T + 1, cmap=colours, vmin=0, vmax=colours.N - 1, rasterized=True)
+    _draw_borders(diagram, axes)
     for k in range(min(len(diagram.plans), SHOWN)):
         (i, j), depth = _within(labels == k)
         if depth >= 0.025 * max(labels.shape):
             axes.text(x[i], y[j], str(k + 1), ha="center", va="center", color=_hex(INK), fontsize=12, weight="bold")
-    if (labels < 0).any():
-        (i, j), _ = _within(labels < 0)
+    (i, j), depth = _within(labels < 0)
+    if depth >= 0.05 * max(labels.shape):
         axes.text(x[i], y[j], "no finite\noptimum", ha="center", va="center", color=_hex(MUTED), fontsize=9)
     axes.set_xlabel(diagram.paths[0], color=_hex(INK), fontsize=11)
     axes.set_ylabel(diagram.paths[1], color=_hex(INK), fontsize=11)
@@ -211,13 +212,23 @@ def _draw_regions(diagram: PhaseDiagram, axes: Axes) -> None:
         side.set_color(_hex(GRID))
 
 
+def _draw_borders(diagram: PhaseDiagram, axes: Axes) -> None:
+    """A thin line wherever two phases meet."""
+    x, y = (_edges(values) for values in diagram.values)
+    style = {"color": "white", "linewidth": 0.7}
+    i, j = np.nonzero(np.diff(diagram.labels, axis=0))
+    axes.vlines(x[i + 1], y[j], y[j + 1], **style)
+    i, j = np.nonzero(np.diff(diagram.labels, axis=1))
+    axes.hlines(y[j + 1], x[i], x[i + 1], **style)
+
+
 def _draw_policy(diagram: PhaseDiagram, k: int, axes: Axes) -> None:
     """The map with the optimal actions of a phase as arrows."""
     from matplotlib.patches import Rectangle
 
     world, best = diagram.world, diagram.plans[k].optimal_actions
     n_rows, n_cols = world.shape
-    wall, rests = world.mask("wall"), world.mask("wall") | world.mask("terminal")
+    wall, rests = world.mask("wall"), world.mask("wall") | world.mask("terminal") | world.mask("exit")
     tails, arrows, dots = [], [], []
     for s, symbol in enumerate("".join(world.rows)):
         row, col = divmod(s, n_cols)
