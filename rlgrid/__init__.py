@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from rlgrid.chain import return_variance as return_variance
     from rlgrid.changing import ChangingGridWorld as ChangingGridWorld
     from rlgrid.custom_rules import model_with_rules as model_with_rules
+    from rlgrid.diagram import PhaseDiagram as PhaseDiagram
+    from rlgrid.diagram import phase_diagram as phase_diagram
     from rlgrid.env import GridWorld as GridWorld
     from rlgrid.episode_log import EpisodeLog as EpisodeLog
     from rlgrid.episode_log import SavedRun as SavedRun
@@ -39,8 +41,6 @@ if TYPE_CHECKING:
     from rlgrid.observers import ExactError as ExactError
     from rlgrid.observers import Observer as Observer
     from rlgrid.observers import ProgressBar as ProgressBar
-    from rlgrid.diagram import PhaseDiagram as PhaseDiagram
-    from rlgrid.diagram import phase_diagram as phase_diagram
     from rlgrid.parametric import Phase as Phase
     from rlgrid.parametric import phases as phases
     from rlgrid.parametric import with_number as with_number

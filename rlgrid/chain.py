@@ -216,6 +216,5 @@ def _solve(matrix: csr_array[np.float64], right: Floats, gamma: float, *, transp
     from scipy.sparse import csc_array, eye_array
     from scipy.sparse.linalg import splu
 
-    n = matrix.shape[0]
-    factors = splu(csc_array(eye_array(n) - gamma * matrix))
-    return np.asarray(factors.solve(right, trans="T" if transposed else "N"), dtype=np.float64)
+    system = eye_array(matrix.shape[0]) - gamma * (matrix.T if transposed else matrix)
+    return np.asarray(splu(csc_array(system)).solve(right), dtype=np.float64)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -172,7 +172,7 @@ def _draw(diagram: PhaseDiagram, path: Path) -> None:
     width = 1.6 * columns * min(2.0, max(0.7, n_cols / n_rows))
     figure = Figure(figsize=(7.2 + width, 6.2), dpi=150, layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
-    left, right = figure.subfigures(1, 2, width_ratios=[7.2, width])
+    left, right = np.ravel(figure.subfigures(1, 2, width_ratios=[7.2, width]))
     _draw_regions(diagram, left.subplots())
     panels = np.atleast_1d(right.subplots(rows, columns)).ravel()
     for k, axes in enumerate(panels):
@@ -215,11 +215,10 @@ def _draw_regions(diagram: PhaseDiagram, axes: Axes) -> None:
 def _draw_borders(diagram: PhaseDiagram, axes: Axes) -> None:
     """A thin line wherever two phases meet."""
     x, y = (_edges(values) for values in diagram.values)
-    style = {"color": "white", "linewidth": 0.7}
     i, j = np.nonzero(np.diff(diagram.labels, axis=0))
-    axes.vlines(x[i + 1], y[j], y[j + 1], **style)
+    axes.vlines(x[i + 1], y[j], y[j + 1], colors="white", linewidth=0.7)
     i, j = np.nonzero(np.diff(diagram.labels, axis=1))
-    axes.hlines(y[j + 1], x[i], x[i + 1], **style)
+    axes.hlines(y[j + 1], x[i], x[i + 1], colors="white", linewidth=0.7)
 
 
 def _draw_policy(diagram: PhaseDiagram, k: int, axes: Axes) -> None:
@@ -246,9 +245,9 @@ def _draw_policy(diagram: PhaseDiagram, k: int, axes: Axes) -> None:
             tails.append((col - back * d_col, row - back * d_row))
             arrows.append((size * d_col, size * d_row))
     if arrows:
-        style = {"angles": "xy", "scale_units": "xy", "scale": 1, "units": "xy", "width": 0.07}
-        heads = {"headwidth": 3.6, "headlength": 3.6, "headaxislength": 3.2}
-        axes.quiver(*np.transpose(tails), *np.transpose(arrows), color=_hex(INK), **style, **heads)
+        style: dict[str, Any] = {"angles": "xy", "scale_units": "xy", "scale": 1, "units": "xy", "width": 0.07}
+        style |= {"headwidth": 3.6, "headlength": 3.6, "headaxislength": 3.2}
+        axes.quiver(*np.transpose(tails), *np.transpose(arrows), color=_hex(INK), **style)
     if dots:
         axes.plot(*np.transpose(dots), "o", color=_hex(INK), markersize=3)
     axes.set_xlim(-0.55, n_cols - 0.45)

@@ -6,6 +6,7 @@ All methods work on the model's rows of outcomes; at discount 1 on those of the 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from rlgrid import plan_files
 from rlgrid.certificate import accuracy_of, certified, enclosure
 from rlgrid.errors import InputError, one_of
 from rlgrid.graph import Floats, Ints, rows_at, uniform_weights
@@ -63,6 +65,7 @@ class Plan:
             they are stored and for the numbers that these were rounded from. Infinite: none was found (discount 1).
         iterations: sweeps, or improvements of the policy.
         discount, method, epsilon, horizon: what was solved, and how.
+        shape, actions: the map's rows and columns, and the actions' names.
     """
 
     v: Floats
@@ -75,6 +78,21 @@ class Plan:
     method: str
     epsilon: float
     horizon: int | None
+    shape: tuple[int, int] | None = None
+    actions: tuple[str, ...] | None = None
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the plan as an npz archive, which :meth:`load` reads."""
+        plan_files.save_plan(self, path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Plan:
+        """Read a saved plan; an :class:`InputError` says why a file is none."""
+        return plan_files.load_plan(cls, path)
+
+    def to_csv(self, path: str | os.PathLike[str]) -> None:
+        """Write a table with a line for each state: its cell, v, the policy's action, q of each action."""
+        plan_files.plan_to_csv(self, path)
 
 
 @dataclass(frozen=True, eq=False)
@@ -382,4 +400,5 @@ def _plan(problem: _Problem, rows: Rows, discount: float, method: str, solution:
     policy.ravel()[choice] += 1.0 - epsilon
     error = bound + slack(accuracy, size) if bound < np.inf else problem.tol
     optimal = q >= q.max(axis=1, keepdims=True) - 2.0 * OUTWARD * error
-    return Plan(v, q, policy, optimal, bound, solution.iterations, discount, method, epsilon, problem.horizon)
+    found = v, q, policy, optimal, bound, solution.iterations, discount, method, epsilon, problem.horizon
+    return Plan(*found, shape=model.shape, actions=model.actions)

@@ -53,7 +53,7 @@ class _Atoms(NamedTuple):
 
 
 class _Moves(NamedTuple):
-    """What can follow in each state under the policy: [M] each, those of state s from ``first[s]`` to ``first[s+1]``."""
+    """What can follow under the policy: [M] each, those of state s from ``first[s]`` to ``first[s + 1]``."""
 
     first: Ints
     next_state: Ints
@@ -123,7 +123,8 @@ def return_distribution(
         scale += weight * most
     cut = horizon is not None or (rest <= missing * most and left > missing)
     done += [(atoms.total, atoms.probability)] if cut else []
-    values, probabilities = _merged(*(np.concatenate(column) for column in zip(*done, strict=True)), SAME * scale)
+    total, probability = (np.concatenate(column) for column in zip(*done, strict=True))
+    values, probabilities = _merged(total, probability, SAME * scale)
     error = rest if cut and horizon is None else 0.0
     return ReturnDistribution(values, probabilities, 0.0 if cut else left, error, step)
 
@@ -181,7 +182,8 @@ def _starts(model: TabularModel, start: int | None) -> _Atoms:
 def _arrived(atoms: _Atoms, where: NDArray[np.bool_]) -> tuple[_Atoms, tuple[Floats, Floats]]:
     """The atoms that are not in certain states; totals and probabilities of the others."""
     there = where[atoms.state]
-    return _Atoms(*(column[~there] for column in atoms)), (atoms.total[there], atoms.probability[there])
+    kept = _Atoms(atoms.state[~there], atoms.total[~there], atoms.probability[~there])
+    return kept, (atoms.total[there], atoms.probability[there])
 
 
 def _advance(
