@@ -172,7 +172,8 @@ def _draw(diagram: PhaseDiagram, path: Path) -> None:
     width = 1.6 * columns * min(2.0, max(0.7, n_cols / n_rows))
     figure = Figure(figsize=(7.2 + width, 6.2), dpi=150, layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
-    left, right = np.ravel(figure.subfigures(1, 2, width_ratios=[7.2, width]))
+    grid = figure.add_gridspec(1, 2, width_ratios=[7.2, width])
+    left, right = figure.add_subfigure(grid[0]), figure.add_subfigure(grid[1])
     _draw_regions(diagram, left.subplots())
     panels = np.atleast_1d(right.subplots(rows, columns)).ravel()
     for k, axes in enumerate(panels):
