@@ -132,7 +132,7 @@ def phases(
     low, high = _checked_range(path, between)
     family = Family(world, path, discount, RESOLUTION * (high - low))
     inset = INSET * (high - low)
-    n_points = 2 if path.split(".")[0] in ("reward", "cells") else max(2, samples)
+    n_points = 2 if family.affine else max(2, samples)
     points = [family.point(value) for value in np.linspace(low + inset, high - inset, n_points).tolist()]
     found: list[_Piece] = []
     for left, right in pairwise(points):
@@ -170,6 +170,7 @@ class Family:
         if path == "discount" and discount is not None:
             raise InputError(f"discount: found {discount:g} beside a range of it; allowed: one of them")
         self.world, self.path, self.resolution = world, path, resolution
+        self.affine = path.split(".")[0] in ("reward", "cells")
         self.discount = resolve_discount(discount, world.discount)
         self.model = TabularModel.from_world(world)
 
@@ -214,8 +215,11 @@ class Family:
 
         ends = lead(left.at), lead(right.at)
         if ends[0] > 0 > ends[1] and np.isfinite(ends).all():
-            margin = self.resolution / 2
-            root = float(brentq(lead, left.at, right.at, xtol=1e-15 * (right.at - left.at), rtol=4 * EPS))
+            margin, width = self.resolution / 2, right.at - left.at
+            if self.affine:
+                root = left.at + width * ends[0] / (ends[0] - ends[1])
+            else:
+                root = float(brentq(lead, left.at, right.at, xtol=1e-15 * width, rtol=4 * EPS))
             if left.at + margin < root < right.at - margin:
                 return root
         return (left.at + right.at) / 2
