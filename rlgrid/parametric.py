@@ -208,18 +208,19 @@ class Family:
         """Where the optimal policies of two points have equal values, summed over the states; else the middle."""
         from scipy.optimize import brentq
 
-        def lead(value: float) -> float:
-            at = self.at(value)
-            p, q = (float(_values(*at, point.plan.policy).sum()) for point in (left, right))
+        def lead(model: TabularModel, discount: float) -> float:
+            p, q = (float(_values(model, discount, point.plan.policy).sum()) for point in (left, right))
             return p - q if np.isfinite(p) or np.isfinite(q) else 0.0
 
-        ends = lead(left.at), lead(right.at)
+        ends = lead(left.model, left.discount), lead(right.model, right.discount)
         if ends[0] > 0 > ends[1] and np.isfinite(ends).all():
             margin, width = self.resolution / 2, right.at - left.at
             if self.affine:
                 root = left.at + width * ends[0] / (ends[0] - ends[1])
             else:
-                root = float(brentq(lead, left.at, right.at, xtol=1e-15 * width, rtol=4 * EPS))
+                root = float(
+                    brentq(lambda value: lead(*self.at(value)), left.at, right.at, xtol=1e-15 * width, rtol=4 * EPS)
+                )
             if left.at + margin < root < right.at - margin:
                 return root
         return (left.at + right.at) / 2

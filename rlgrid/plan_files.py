@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, fields
 from io import BytesIO, StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,24 +31,42 @@ _ARRAYS = {"v": ("f", "S"), "q": ("f", "SA"), "policy": ("f", "SA"), "optimal_ac
 _OTHERS = {"bound": "fi", "iterations": "i", "discount": "fi", "method": "U", "epsilon": "fi", "horizon": "i"}
 
 
-def save_plan(plan: Plan, path: PathName) -> None:
-    """Write all fields of a plan as an npz archive without pickles; what is None is left out."""
-    found = {field.name: getattr(plan, field.name) for field in fields(plan)}
-    buffer = BytesIO()
-    arrays: dict[str, Any] = {name: np.asarray(value) for name, value in found.items() if value is not None}
-    np.savez_compressed(buffer, allow_pickle=False, **arrays)
-    _write(path, buffer.getvalue())
+class PlanFiles:
+    """How a plan is written to files and read: the base of :class:`rlgrid.Plan`."""
 
+    def save(self, path: PathName) -> None:
+        """Write the plan as an npz archive without pickles, at once or not at all.
 
-def load_plan(kind: type[Plan], path: PathName) -> Plan:
-    """Read what :func:`save_plan` has written.
+        Raises:
+            InputError: where the file cannot be written.
+        """
+        found = {field.name: getattr(self, field.name) for field in fields(cast("Plan", self))}
+        buffer = BytesIO()
+        arrays: dict[str, Any] = {name: np.asarray(value) for name, value in found.items() if value is not None}
+        np.savez_compressed(buffer, allow_pickle=False, **arrays)
+        _write(path, buffer.getvalue())
 
-    Raises:
-        InputError: where the file is missing, damaged, or no plan.
-    """
-    saved = _read(path)
-    _check(kind, saved, path)
-    return kind(**{"horizon": None} | {name: _plain(name, array) for name, array in saved.items()})
+    @classmethod
+    def load(cls, path: PathName) -> Plan:
+        """Read a plan that :meth:`save` has written.
+
+        Raises:
+            InputError: where the file is missing, damaged, or no plan.
+        """
+        saved = _read(path)
+        kind = cast("type[Plan]", cls)
+        _check(kind, saved, path)
+        return kind(**{"horizon": None} | {name: _plain(name, array) for name, array in saved.items()})
+
+    def to_csv(self, path: PathName) -> None:
+        """Write one line for each state: state, row, column, v, the policy's most likely action, q of each action.
+
+        Numbers have all their digits. q is empty where an action is not available.
+
+        Raises:
+            InputError: where the file cannot be written.
+        """
+        _write(path, _table(cast("Plan", self)).encode())
 
 
 def _check(kind: type[Plan], saved: Mapping[str, NDArray[Any]], path: PathName) -> None:
@@ -105,11 +123,8 @@ def _read(path: PathName) -> Mapping[str, NDArray[Any]]:
         ) from None
 
 
-def plan_to_csv(plan: Plan, path: PathName) -> None:
-    """Write one line for each state: state, row, column, v, the policy's most likely action, q of each action.
-
-    Numbers have all their digits. q is empty where an action is not available.
-    """
+def _table(plan: Plan) -> str:
+    """The text of a plan's CSV file."""
     n_states, n_actions = plan.q.shape
     n_cols = plan.shape[1] if plan.shape else n_states
     names = plan.actions or tuple(str(a) for a in range(n_actions))
@@ -120,7 +135,7 @@ def plan_to_csv(plan: Plan, path: PathName) -> None:
         row, column = divmod(s, n_cols)
         values = ["" if value == -np.inf else repr(value) for value in q]
         text.write(",".join([str(s), str(row), str(column), repr(v), names[chosen[s]], *values]) + "\n")
-    _write(path, text.getvalue().encode())
+    return text.getvalue()
 
 
 def save_toy_text(model: TabularModel, path: PathName) -> None:
@@ -138,9 +153,9 @@ def write_files(
 ) -> None:
     """Write those of the three files that are given a name."""
     if save is not None:
-        save_plan(plan, save)
+        plan.save(save)
     if csv is not None:
-        plan_to_csv(plan, csv)
+        plan.to_csv(csv)
     if toy_text is not None:
         save_toy_text(model, toy_text)
 

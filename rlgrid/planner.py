@@ -6,7 +6,6 @@ All methods work on the model's rows of outcomes; at discount 1 on those of the 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
@@ -14,7 +13,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rlgrid import plan_files
 from rlgrid.certificate import accuracy_of, certified, enclosure
 from rlgrid.errors import InputError, one_of
 from rlgrid.graph import Floats, Ints, rows_at, uniform_weights
@@ -32,6 +30,7 @@ from rlgrid.kernels.planning import (
 )
 from rlgrid.learner import TIE
 from rlgrid.model import TabularModel, as_model, check_policy, resolve_discount
+from rlgrid.plan_files import PlanFiles
 from rlgrid.undiscounted import Collapsed, collapse, expand, resting_classes
 from rlgrid.world import World
 
@@ -49,7 +48,7 @@ CHUNK = 2**24
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class Plan(PlanFiles):
     """A solved model: S states, A actions. Terminal states and walls have the value 0.
 
     Attributes:
@@ -80,19 +79,6 @@ class Plan:
     horizon: int | None
     shape: tuple[int, int] | None = None
     actions: tuple[str, ...] | None = None
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the plan as an npz archive, which :meth:`load` reads."""
-        plan_files.save_plan(self, path)
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Plan:
-        """Read a saved plan; an :class:`InputError` says why a file is none."""
-        return plan_files.load_plan(cls, path)
-
-    def to_csv(self, path: str | os.PathLike[str]) -> None:
-        """Write a table with a line for each state: its cell, v, the policy's action, q of each action."""
-        plan_files.plan_to_csv(self, path)
 
 
 @dataclass(frozen=True, eq=False)
