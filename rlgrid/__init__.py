@@ -17,8 +17,15 @@ if TYPE_CHECKING:
     from rlgrid.agent import Agent as Agent
     from rlgrid.agent import load_agent as load_agent
     from rlgrid.batch import Batch as Batch
+    from rlgrid.chain import end_distribution as end_distribution
+    from rlgrid.chain import end_probability as end_probability
+    from rlgrid.chain import expected_steps as expected_steps
+    from rlgrid.chain import occupancy as occupancy
+    from rlgrid.chain import return_variance as return_variance
     from rlgrid.changing import ChangingGridWorld as ChangingGridWorld
     from rlgrid.custom_rules import model_with_rules as model_with_rules
+    from rlgrid.diagram import PhaseDiagram as PhaseDiagram
+    from rlgrid.diagram import phase_diagram as phase_diagram
     from rlgrid.env import GridWorld as GridWorld
     from rlgrid.episode_log import EpisodeLog as EpisodeLog
     from rlgrid.episode_log import SavedRun as SavedRun
@@ -34,9 +41,14 @@ if TYPE_CHECKING:
     from rlgrid.observers import ExactError as ExactError
     from rlgrid.observers import Observer as Observer
     from rlgrid.observers import ProgressBar as ProgressBar
+    from rlgrid.parametric import Phase as Phase
+    from rlgrid.parametric import phases as phases
+    from rlgrid.parametric import with_number as with_number
     from rlgrid.plan import Plan as Plan
     from rlgrid.planner import evaluate_exact as evaluate_exact
     from rlgrid.planner import solve as solve
+    from rlgrid.returns import ReturnDistribution as ReturnDistribution
+    from rlgrid.returns import return_distribution as return_distribution
     from rlgrid.step_sizes import Constant as Constant
     from rlgrid.step_sizes import Harmonic as Harmonic
     from rlgrid.step_sizes import Polynomial as Polynomial
@@ -51,6 +63,7 @@ if TYPE_CHECKING:
 _PUBLIC = {
     "agent": ("Agent", "load_agent"),
     "batch": ("Batch",),
+    "chain": ("end_distribution", "end_probability", "expected_steps", "occupancy", "return_variance"),
     "changing": ("ChangingGridWorld",),
     "custom_rules": ("model_with_rules",),
     "env": ("GridWorld",),
@@ -62,6 +75,9 @@ _PUBLIC = {
     "linter": ("Finding", "lint_world"),
     "model": ("TabularModel",),
     "observers": ("ExactError", "Observer", "ProgressBar"),
+    "diagram": ("PhaseDiagram", "phase_diagram"),
+    "parametric": ("Phase", "phases", "with_number"),
+    "returns": ("ReturnDistribution", "return_distribution"),
     "plan": ("Plan",),
     "planner": ("evaluate_exact", "solve"),
     "step_sizes": ("Constant", "Harmonic", "Polynomial"),

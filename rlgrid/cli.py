@@ -105,35 +105,66 @@ def solve(
     epsilon: Annotated[float, typer.Option(help="Best epsilon-soft policy instead of the best one.")] = 0.0,
     exact: Annotated[bool, typer.Option("--exact", help="In fractions; up to 1,000 cells.")] = False,
     png: Annotated[str | None, typer.Option(metavar="FILE", help="Write a picture of values and policy.")] = None,
+    save: Annotated[str | None, typer.Option(metavar="FILE", help="Write the plan (.npz), for Plan.load.")] = None,
+    csv: Annotated[str | None, typer.Option(metavar="FILE", help="Write values, actions and q as a table.")] = None,
+    toy_text: Annotated[str | None, typer.Option(metavar="FILE", help="Write the model P as JSON.")] = None,
     json: Json = False,
 ) -> None:
     """Solve a world exactly and print its value and policy maps."""
     from rlgrid import planner
+    from rlgrid.model import as_model
+    from rlgrid.plan_files import write_files
     from rlgrid.text_maps import policy_map, value_map
+    from rlgrid.time_limit import start_values
     from rlgrid.world import load_world
 
     loaded = load_world(world)
-    plan = planner.solve(loaded, method, discount=discount, tol=tol, horizon=horizon, epsilon=epsilon, exact=exact)
+    model = as_model(loaded)
+    plan = planner.solve(model, method, discount=discount, tol=tol, horizon=horizon, epsilon=epsilon, exact=exact)
     if png is not None:
         from rlgrid.view import Layers, Picture
 
         caption = f"{loaded.name}: optimal values and policy, discount {plan.discount:g}"
         Picture(loaded).save(png, Layers(values=plan.v, policy=plan.policy, caption=caption))
+    write_files(plan, model, save=save, csv=csv, toy_text=toy_text)
+    starting = start_values(plan, model)
     if json:
         facts = {"world": loaded.name, "method": plan.method, "discount": plan.discount, "iterations": plan.iterations}
         arrays = {"v": plan.v.tolist(), "policy": plan.policy.argmax(axis=1).tolist()}
         bound = plan.bound if plan.bound < float("inf") else None
         arrays |= {"exact_v": [str(v) for v in plan.exact_v]} if plan.exact_v is not None else {}
         facts |= {"gain": plan.gain} if plan.gain is not None else {}
-        return _print_json(facts | {"bound": bound, "actions": loaded.actions} | arrays)
+        return _print_json(facts | {"bound": bound, "actions": loaded.actions} | starting | arrays)
     certified = f"certified to within {plan.bound:.1e}" if plan.bound < float("inf") else "error not certified"
     solved = f"discount {plan.discount:g}" if plan.gain is None else f"mean reward a step {plan.gain:.9g}"
     print(f"{loaded.name}, {solved}: {plan.method}, {plan.iterations} iterations, {certified}\n")
     width = get_terminal_size().columns
     print(value_map(loaded, plan.v, width=width), end="\n\n")
     print(policy_map(loaded, plan.optimal_actions / plan.optimal_actions.sum(axis=1, keepdims=True), width))
-    if png is not None:
-        print(f"\npicture: {png}")
+    limited = starting.get("value_within_limit")
+    limit = f"; within its limit of {loaded.max_episode_steps} steps {limited:.6g}" if limited is not None else ""
+    print(f"\nexpected return from the start: {starting['value']:.6g}{limit}")
+    for what, file in (("picture", png), ("plan", save), ("table", csv), ("model", toy_text)):
+        if file is not None:
+            print(f"{what}: {file}")
+
+
+@app.command()
+def book(
+    book: Annotated[str | None, typer.Argument(metavar="BOOK", help="Without it all figures are listed.")] = None,
+    figure: Annotated[str | None, typer.Argument(metavar="FIGURE", help="Its number or name.")] = None,
+    json: Json = False,
+) -> None:
+    """Compute a figure of a book anew and compare it with what is printed."""
+    from rlgrid.reproductions import FIGURES, reproduce
+
+    if book is not None:
+        found = reproduce(book, figure or "")
+        return _print_json(found.facts | {"agrees": found.agrees}) if json else print(found.text)
+    known = [(name, number, entry.what, entry.source) for (name, number), entry in FIGURES.items()]
+    if json:
+        return _print_json([dict(zip(("book", "figure", "what", "source"), entry, strict=True)) for entry in known])
+    _print_table(("book", "figure", "what", "source"), known)
 
 
 @app.command()

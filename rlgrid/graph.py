@@ -101,6 +101,19 @@ def leads_out(rows: Rows, label: Labels) -> Bools:
     return out
 
 
+def recurrent_classes(rows: Rows, used: Bools) -> Labels:
+    """Classes that are never left and never end, where the rows ``used`` all have positive probability.
+
+    Returns the label of each state, -1 for states outside of such classes.
+    """
+    label = components(rows, used)
+    open_row = used & (~closed_rows(rows) | leads_out(rows, label))
+    is_open = np.zeros(label.max() + 1, np.bool_)
+    is_open[label[state_of_row(rows)[open_row]]] = True
+    label[is_open[label]] = -1
+    return label
+
+
 def end_components(rows: Rows, usable: Bools) -> Labels:
     """Maximal end components of closed rows: label of each state, -1 outside; drops all other rows from ``usable``."""
     label = np.full(len(rows.begin) - 1, -1, np.int32)

@@ -6,21 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
-from typing import NamedTuple
 
 from rlgrid.graph import Bools, Floats
-
-
-class ActionTables(NamedTuple):
-    """What a plan says of actions, [S, A] each."""
-
-    q: Floats
-    policy: Floats
-    optimal_actions: Bools
+from rlgrid.plan_files import ActionTables, PlanFiles
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class Plan(PlanFiles):
     """A solved model: S states, A actions. Terminal states and walls have the value 0.
 
     Attributes:
@@ -36,6 +28,7 @@ class Plan:
             they are stored and for the numbers that these were rounded from. Infinite: none was found (discount 1).
         iterations: sweeps, policies, or pivots of the linear program.
         discount, method, epsilon, horizon: what was solved, and how.
+        shape, actions: the map's rows and columns, and the actions' names.
         exact_v: optimal values [S] as fractions, with ``exact``. ``v`` and ``q`` are then rounded once, ``bound`` is
             the rounding of ``v``, ``optimal_actions`` are the optimal ones, and ``policy`` takes the first of them.
         gain: the best mean reward a step, with ``average_reward``. ``bound`` is then one on |gain - gain*|, ``v`` are
@@ -49,22 +42,24 @@ class Plan:
     method: str
     epsilon: float
     horizon: int | None
-    actions: Callable[[], ActionTables] = field(repr=False)  # on a large map three more tables, made when asked for
+    tables: Callable[[], ActionTables] = field(repr=False)  # for large maps: made when one of them is asked for
+    shape: tuple[int, int] | None = None
+    actions: tuple[str, ...] | None = None
     exact_v: tuple[Fraction, ...] | None = field(default=None, repr=False)
     gain: float | None = None
 
     @cached_property
-    def _actions(self) -> ActionTables:
-        return self.actions()
+    def _tables(self) -> ActionTables:
+        return self.tables()
 
     @property
     def q(self) -> Floats:
-        return self._actions.q
+        return self._tables.q
 
     @property
     def policy(self) -> Floats:
-        return self._actions.policy
+        return self._tables.policy
 
     @property
     def optimal_actions(self) -> Bools:
-        return self._actions.optimal_actions
+        return self._tables.optimal_actions

@@ -21,7 +21,8 @@ from rlgrid.graph import Floats, Ints, rows_at
 from rlgrid.kernels.planning import OUTWARD, Rows, choose_rows, row_values, slack
 from rlgrid.methods import OnSweep, Problem, Solution, improved, solve_linear, sweep_until_settled
 from rlgrid.model import TabularModel, as_model, check_policy, resolve_discount
-from rlgrid.plan import ActionTables, Plan
+from rlgrid.plan import Plan
+from rlgrid.plan_files import ActionTables
 from rlgrid.rational import MOST_STATES, exact_optimum
 from rlgrid.undiscounted import collapse, expand, resting_classes
 from rlgrid.world import World
@@ -187,9 +188,10 @@ def _plan(problem: Problem, method: str, solution: Solution) -> Plan:
     bound = solution.bound
     if problem.collapsed is not None and bound == np.inf:
         bound = enclosure(problem.rows, problem.accuracy, problem.epsilon, solution.v, solution.iterations)
-    actions = partial(_action_tables, replace(problem, on_sweep=None), solution, bound)
+    tables = partial(_action_tables, replace(problem, on_sweep=None), solution, bound)
     facts = (problem.discount, solution.method or method, problem.epsilon, problem.horizon)
-    return Plan(problem.values(solution.v), bound, solution.iterations, *facts, actions)
+    map_and_actions = problem.model.shape, problem.model.actions
+    return Plan(problem.values(solution.v), bound, solution.iterations, *facts, tables, *map_and_actions)
 
 
 def _action_tables(problem: Problem, solution: Solution, bound: float) -> ActionTables:
@@ -225,9 +227,9 @@ def _exact_plan(problem: Problem, rows: Rows, discount: float) -> Plan:
         model, problem.rows, rows, problem.collapsed, choice, discount, problem.epsilon, problem.max_sweeps
     )
     policy = _policy(model, found.choice, problem.epsilon)
-    actions = partial(ActionTables, found.q, policy, found.optimal_actions)
+    tables = partial(ActionTables, found.q, policy, found.optimal_actions)
     facts = (found.v, found.bound, found.iterations, discount, "policy_iteration", problem.epsilon, None)
-    return Plan(*facts, actions, exact_v=found.exact_v)
+    return Plan(*facts, tables, model.shape, model.actions, exact_v=found.exact_v)
 
 
 def _average_plan(model: TabularModel, tol: float, epsilon: float, max_sweeps: int, on_sweep: OnSweep | None) -> Plan:
@@ -239,4 +241,5 @@ def _average_plan(model: TabularModel, tol: float, epsilon: float, max_sweeps: i
     policy = _policy(model, np.where(found.choice < 0, greedy, found.choice), epsilon)
     optimal = q >= q.max(axis=1, keepdims=True) - 2.0 * tol
     facts = (found.relative, found.bound, found.iterations, 1.0, AVERAGE, epsilon, None)
-    return Plan(*facts, partial(ActionTables, q, policy, optimal), gain=found.gain)
+    tables = partial(ActionTables, q, policy, optimal)
+    return Plan(*facts, tables, model.shape, model.actions, gain=found.gain)

@@ -33,11 +33,10 @@ from rlgrid.graph import (
     Ints,
     Labels,
     closed_rows,
-    components,
     end_components,
-    leads_out,
     mean_rewards,
     numbered,
+    recurrent_classes,
     regroup,
     state_of_row,
     towards,
@@ -129,11 +128,7 @@ def resting_classes(
         InputError: where a recurrent class never ends and pays.
     """
     owner = state_of_row(rows)
-    label = components(rows, used)
-    open_row = used & (~closed_rows(rows) | leads_out(rows, label))
-    is_open = np.zeros(label.max() + 1, np.bool_)
-    is_open[label[owner[open_row]]] = True
-    label[is_open[label]] = -1
+    label = recurrent_classes(rows, used)
     low, high = _reward_range(rows, used, mean_rewards(rows), weight)
     for number in np.unique(label[((low != 0) | (high != 0)) & (label >= 0)]):
         members = label == number

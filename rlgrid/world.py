@@ -183,12 +183,16 @@ class World(_Struct, frozen=True):
         Raises:
             InputError: one sentence with the file, the key or the map's row and column, and what is allowed.
         """
-        data: dict[str, Any] = parse_toml(text, where=where)
+        return cls.from_table(parse_toml(text, where=where), where=where)
+
+    @classmethod
+    def from_table(cls, data: dict[str, Any], *, where: str = "world") -> World:
+        """A world from what TOML text parses to; errors as in :meth:`from_toml`."""
         cells = data.get("cells", {})
         if not isinstance(cells, dict):
             raise InputError(f"{where}: cells: found {shown(cells)}; allowed: a table")
-        data["cells"] = {s: convert(c, Cell, where=where, key=f"cells.{printable(s)}") for s, c in cells.items()}
-        return convert(data, cls, where=where)
+        found = {s: convert(c, Cell, where=where, key=f"cells.{printable(s)}") for s, c in cells.items()}
+        return convert(data | {"cells": found}, cls, where=where)
 
     def to_toml(self) -> str:
         """Write the world so that :meth:`from_toml` gives an equal one."""

@@ -1,0 +1,199 @@
+"""Plans in files: an archive that gives the plan back, a CSV table for other programs, and the toy-text table ``P``."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from fractions import Fraction
+from functools import partial
+from io import BytesIO, StringIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rlgrid.checkpoint import write_atomically
+from rlgrid.errors import InputError
+from rlgrid.graph import Bools, Floats
+
+if TYPE_CHECKING:
+    from rlgrid.model import TabularModel
+    from rlgrid.plan import Plan
+
+PathName = str | os.PathLike[str]
+
+#: An archive that would need more memory than this is refused.
+MOST_BYTES = 2**34
+
+#: Arrays of a plan: their kind, and the axes that they share.
+_ARRAYS = {"v": ("f", "S"), "q": ("f", "SA"), "policy": ("f", "SA"), "optimal_actions": ("b", "SA")}
+
+#: Kinds of its single values; those that may be missing.
+_VALUES = {
+    "bound": "fi",
+    "iterations": "i",
+    "discount": "fi",
+    "method": "U",
+    "epsilon": "fi",
+    "horizon": "i",
+    "gain": "f",
+}
+_OPTIONAL = ("horizon", "gain", "shape", "actions", "exact_v")
+
+
+class ActionTables(NamedTuple):
+    """What a plan says of actions, [S, A] each."""
+
+    q: Floats
+    policy: Floats
+    optimal_actions: Bools
+
+
+class PlanFiles:
+    """How a plan is written to files and read: the base of :class:`rlgrid.Plan`."""
+
+    def save(self, path: PathName) -> None:
+        """Write the plan as an npz archive without pickles, at once or not at all.
+
+        Raises:
+            InputError: where the file cannot be written.
+        """
+        found = {name: getattr(self, name) for name in (*_ARRAYS, *_VALUES, *_OPTIONAL)}
+        if found["exact_v"] is not None:
+            found["exact_v"] = [str(value) for value in found["exact_v"]]
+        buffer = BytesIO()
+        arrays: dict[str, Any] = {name: np.asarray(value) for name, value in found.items() if value is not None}
+        np.savez_compressed(buffer, allow_pickle=False, **arrays)
+        _write(path, buffer.getvalue())
+
+    @classmethod
+    def load(cls, path: PathName) -> Plan:
+        """Read a plan that :meth:`save` has written.
+
+        Raises:
+            InputError: where the file is missing, damaged, or no plan.
+        """
+        saved = _read(path)
+        kind = cast("type[Plan]", cls)
+        _check(saved, path)
+        found = {"horizon": None} | {name: _plain(name, array) for name, array in saved.items()}
+        v, *tables = (found.pop(name) for name in _ARRAYS)
+        if "exact_v" in found:
+            found["exact_v"] = tuple(Fraction(text) for text in found["exact_v"])
+        return kind(v=v, tables=partial(ActionTables, *tables), **found)
+
+    def to_csv(self, path: PathName) -> None:
+        """Write one line for each state: state, row, column, v, the policy's most likely action, q of each action.
+
+        Numbers have all their digits. q is empty where an action is not available.
+
+        Raises:
+            InputError: where the file cannot be written.
+        """
+        _write(path, _table(cast("Plan", self)).encode())
+
+
+def _check(saved: Mapping[str, NDArray[Any]], path: PathName) -> None:
+    """Refuse an archive whose keys, kinds or sizes are not those of a plan."""
+    for name in (*_ARRAYS, *_VALUES):
+        if name not in _OPTIONAL and name not in saved:
+            raise InputError(f"{path}: not a plan: {name} is missing; allowed: what Plan.save has written")
+    if unknown := sorted(saved.keys() - {*_ARRAYS, *_VALUES, *_OPTIONAL}):
+        raise InputError(f"{path}: not a plan: found {unknown[0]!r:.40}; allowed: what Plan.save has written")
+    sizes = dict(zip("SA", saved["q"].shape, strict=False))
+    for name, (letter, axes) in _ARRAYS.items():
+        array = saved[name]
+        if array.dtype.kind != letter or array.shape != tuple(sizes.get(axis, -1) for axis in axes):
+            raise InputError(f"{path}: not a plan: {name} has {array.dtype} {array.shape}; allowed: [S] and [S, A]")
+    for name, letters in _VALUES.items():
+        if name in saved and (saved[name].ndim or saved[name].dtype.kind not in letters):
+            raise InputError(
+                f"{path}: not a plan: {name} is {saved[name].dtype} {saved[name].shape}; allowed: one value"
+            )
+    n_states, n_actions = saved["q"].shape
+    if "shape" in saved and (saved["shape"].shape != (2,) or saved["shape"].prod() != n_states):
+        raise InputError(
+            f"{path}: not a plan: shape is {saved['shape'].tolist()}; allowed: two sizes of {n_states} cells"
+        )
+    exact = saved.get("exact_v", np.full(n_states, "0"))
+    if exact.shape != (n_states,) or not all(re.fullmatch("-?[0-9]+(/[1-9][0-9]*)?", str(text)) for text in exact):
+        raise InputError(f"{path}: not a plan: exact_v; allowed: {n_states} fractions")
+    if "actions" in saved and saved["actions"].shape != (n_actions,):
+        raise InputError(f"{path}: not a plan: found {saved['actions'].size} actions; allowed: {n_actions}")
+
+
+def _plain(name: str, array: NDArray[Any]) -> Any:
+    """An array stays one where a plan has an array; else it becomes a number, a text, or a tuple of these."""
+    if name in _ARRAYS:
+        return array
+    return array.item() if array.ndim == 0 else tuple(array.tolist())
+
+
+def _read(path: PathName) -> Mapping[str, NDArray[Any]]:
+    from zipfile import ZipFile
+
+    try:
+        with open(path, "rb") as file:
+            needed = sum(member.file_size for member in ZipFile(file).infolist())
+            if needed > MOST_BYTES:
+                raise InputError(f"{path}: it would need {needed:,} bytes; allowed: at most {MOST_BYTES:,}")
+            file.seek(0)
+            with np.load(file, allow_pickle=False) as archive:
+                return {name: archive[name] for name in archive.files}
+    except FileNotFoundError:
+        raise InputError(f"{path}: there is no such file") from None
+    except InputError:
+        raise
+    except Exception as error:  # a damaged archive makes NumPy and zipfile raise a dozen different kinds
+        raise InputError(
+            f"{path}: not a plan, or damaged: {' '.join(str(error).split()) or type(error).__name__}"
+        ) from None
+
+
+def _table(plan: Plan) -> str:
+    """The text of a plan's CSV file."""
+    n_states, n_actions = plan.q.shape
+    n_cols = plan.shape[1] if plan.shape else n_states
+    names = plan.actions or tuple(str(a) for a in range(n_actions))
+    text = StringIO()
+    text.write(",".join(["state", "row", "column", "v", "action", *(f"q_{name}" for name in names)]) + "\n")
+    chosen = plan.policy.argmax(axis=1).tolist()
+    for s, (v, q) in enumerate(zip(plan.v.tolist(), plan.q.tolist(), strict=True)):
+        row, column = divmod(s, n_cols)
+        values = ["" if value == -np.inf else repr(value) for value in q]
+        text.write(",".join([str(s), str(row), str(column), repr(v), names[chosen[s]], *values]) + "\n")
+    return text.getvalue()
+
+
+def save_toy_text(model: TabularModel, path: PathName) -> None:
+    """Write a model's ``P[state][action] = [[probability, next_state, reward, terminated], ...]`` as JSON.
+
+    The keys of the two objects are numbers as text, as JSON asks. Random rewards enter by their mean.
+    """
+    import msgspec
+
+    _write(path, msgspec.json.encode(model.P))
+
+
+def write_files(
+    plan: Plan, model: TabularModel, *, save: PathName | None, csv: PathName | None, toy_text: PathName | None
+) -> None:
+    """Write those of the three files that are given a name."""
+    if save is not None:
+        plan.save(save)
+    if csv is not None:
+        plan.to_csv(csv)
+    if toy_text is not None:
+        save_toy_text(model, toy_text)
+
+
+def _write(path: PathName, content: bytes) -> None:
+    target = Path(path)
+    try:
+        if target.is_dir():
+            raise IsADirectoryError(21, "it is a folder")
+        write_atomically(target, content)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror or error}") from None
