@@ -16,6 +16,8 @@ from rlgrid import library
 if TYPE_CHECKING:
     from rlgrid.agent import Agent as Agent
     from rlgrid.agent import load_agent as load_agent
+    from rlgrid.asymptotics import asymptotic_variance as asymptotic_variance
+    from rlgrid.asymptotics import exact_variance as exact_variance
     from rlgrid.batch import Batch as Batch
     from rlgrid.changing import ChangingGridWorld as ChangingGridWorld
     from rlgrid.custom_rules import model_with_rules as model_with_rules
@@ -37,11 +39,15 @@ if TYPE_CHECKING:
     from rlgrid.planner import Plan as Plan
     from rlgrid.planner import evaluate_exact as evaluate_exact
     from rlgrid.planner import solve as solve
+    from rlgrid.recursion import ExpandingTruncation as ExpandingTruncation
+    from rlgrid.recursion import Projection as Projection
     from rlgrid.step_sizes import Constant as Constant
     from rlgrid.step_sizes import Harmonic as Harmonic
     from rlgrid.step_sizes import Polynomial as Polynomial
     from rlgrid.stochastic_approximation import find_root as find_root
     from rlgrid.stochastic_approximation import mean_estimation as mean_estimation
+    from rlgrid.stochastic_gradient import kiefer_wolfowitz as kiefer_wolfowitz
+    from rlgrid.stochastic_gradient import sgd as sgd
     from rlgrid.training import Run as Run
     from rlgrid.training import train as train
     from rlgrid.vector_env import GridWorldVec as GridWorldVec
@@ -50,6 +56,7 @@ if TYPE_CHECKING:
 
 _PUBLIC = {
     "agent": ("Agent", "load_agent"),
+    "asymptotics": ("asymptotic_variance", "exact_variance"),
     "batch": ("Batch",),
     "changing": ("ChangingGridWorld",),
     "custom_rules": ("model_with_rules",),
@@ -63,8 +70,10 @@ _PUBLIC = {
     "model": ("TabularModel",),
     "observers": ("ExactError", "Observer", "ProgressBar"),
     "planner": ("Plan", "evaluate_exact", "solve"),
+    "recursion": ("ExpandingTruncation", "Projection"),
     "step_sizes": ("Constant", "Harmonic", "Polynomial"),
     "stochastic_approximation": ("find_root", "mean_estimation"),
+    "stochastic_gradient": ("kiefer_wolfowitz", "sgd"),
     "training": ("Run", "train"),
     "vector_env": ("GridWorldVec",),
     "world": ("World", "load_world"),
