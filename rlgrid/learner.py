@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from rlgrid.batch import Batch
 from rlgrid.behaviors import Table, greatest
 from rlgrid.dispatch import at, choice, function, rule
+from rlgrid.schedules import NoTally, Tally
 from rlgrid.step_sizes import StepSize, rate
 from rlgrid.targets import Target, bootstrap
 
@@ -85,6 +86,7 @@ class Learner(NamedTuple):
     step_size: StepSize
     credit: Entry | Together | Nowhere
     improvement: NoImprovement | Improvement
+    tally: NoTally | Tally = NoTally()
 
 
 @function
