@@ -88,4 +88,4 @@ def _epsilons(schedule: Schedule) -> float | Floats:
         return float(schedule.first + share * (schedule.last - schedule.first))
     done = schedule.tally.taken if schedule.per == 2 else schedule.tally.clock[1 if schedule.per == 0 else 0]
     value = schedule.a / (schedule.b + done + 1.0) ** schedule.power
-    return np.minimum(1.0, np.maximum(schedule.least, value))
+    return np.asarray(np.minimum(1.0, np.maximum(schedule.least, value)))

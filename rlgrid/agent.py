@@ -193,6 +193,8 @@ class Agent(Actor):
         table = self.learner.table
         if self.recipe.table == "v":
             return table[:, 0].copy()
+        if not isinstance(self.behavior, Stored):
+            return np.asarray(table.max(axis=1))
         values: NDArray[np.float64] = (self.policy * np.where(table > -np.inf, table, 0.0)).sum(axis=1)
         return values
 

@@ -140,7 +140,7 @@ def draw_epsilon_greedy(
     else:
         rank = (u - epsilon) / (1.0 - epsilon)
         action = nth_at_least(table, actions, state, best, int(rank * ties))
-    probability = epsilon / available
+    probability = epsilon / max(available, 1)
     if table[at(state), at(action)] == best:
         probability += (1.0 - epsilon) / ties
     return action, probability
@@ -178,7 +178,7 @@ def _draw_softmax(behavior: Softmax, table: Table, state: int, stream: Stream) -
     for a in range(n_actions - 1):
         below += preference(behavior, table, state, a, best)
         action += u >= below
-    while preference(behavior, table, state, action, best) == 0.0:  # u is above a sum that was rounded
+    while action > 0 and preference(behavior, table, state, action, best) == 0.0:  # u is above a sum that was rounded
         action -= 1
     return action, preference(behavior, table, state, action, best) / total
 
@@ -221,7 +221,7 @@ def _draw_upper_confidence(behavior: UpperConfidence, table: Table, state: int, 
             if rank == 0:
                 action = a
             rank -= 1
-    return action, 1.0 / ties
+    return action, 1.0 / max(ties, 1)
 
 
 @choice(draw, Stored)
@@ -249,7 +249,7 @@ def expected_epsilon_greedy(epsilon: float, actions: Actions, table: Table, stat
         if value > -np.inf:
             total += value
             available += 1
-    return (1.0 - epsilon) * best + epsilon * (total / available)
+    return (1.0 - epsilon) * best + epsilon * (total / max(available, 1))
 
 
 @choice(expected, EpsilonGreedy)
@@ -290,7 +290,7 @@ def _expected_upper_confidence(behavior: UpperConfidence, table: Table, state: i
         elif bound == best and bound > -np.inf:
             ties += 1
             value += table[at(state), at(a)]
-    return value / ties
+    return value / max(ties, 1)
 
 
 @choice(expected, Stored)

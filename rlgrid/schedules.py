@@ -85,8 +85,8 @@ def _decaying(schedule: Decaying, state: int) -> float:
         done = schedule.tally.taken[at(state), 0]
     else:
         done = schedule.tally.clock[0] if schedule.per == 1 else schedule.tally.clock[1]
-    value: float = schedule.a / (schedule.b + done + 1) ** schedule.power
-    return min(1.0, max(schedule.least, value))
+    value: float = min(1.0, max(schedule.least, schedule.a / (schedule.b + done + 1) ** schedule.power))
+    return value
 
 
 @choice(current, Falling)

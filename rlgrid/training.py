@@ -90,6 +90,11 @@ class Run:
         """Exact error along the way, [n, 2]: how much was done, and the greatest |v - exact v| (see ExactError)."""
         return np.array(self.exact.errors).reshape(-1, 2)
 
+    @property
+    def curve(self) -> NDArray[np.void]:
+        """Exact learning curve, a structured array with the columns that :class:`ExactError` explains."""
+        return self.exact.curve
+
     def take(self, chunk: Chunk, seconds: float) -> None:
         """Count a chunk in, and fit the length of the next one to the time that this one took."""
         self.steps += chunk.steps
@@ -131,7 +136,7 @@ def train(
         observers: told of every chunk (progress bars, recorders, your own); what they do cannot change the result.
 
     Returns:
-        the run, with ``run.agent``, ``run.returns`` and ``run.errors``.
+        the run, with ``run.agent``, ``run.returns``, ``run.errors`` and ``run.curve``.
 
     Raises:
         InputError: for a budget that is not allowed or a log folder that exists.
@@ -158,7 +163,9 @@ def proceed(run: Run, observers: Iterable[Observer] = ()) -> None:
         InputError: for a budget of episodes where episodes never end.
     """
     _check_budget(run)
-    told = [run.exact, *observers]
+    others = list(observers)
+    run.exact = next((observer for observer in others if isinstance(observer, ExactError)), run.exact)
+    told = [run.exact, *(observer for observer in others if observer is not run.exact)]
     record = any(observer.records for observer in told)
     with _interrupts_held() as interrupts:
         with ExitStack() as stack:
