@@ -151,7 +151,7 @@ def train(
     from rlgrid.agent import load_agent
     from rlgrid.env import GridWorld
     from rlgrid.episode_log import EpisodeLog
-    from rlgrid.observers import Observer, ProgressBar, Watch
+    from rlgrid.observers import CompileNotice, Observer, ProgressBar, Watch
     from rlgrid.training import make_budget, proceed
 
     if resume:
@@ -166,7 +166,7 @@ def train(
 
         run = Run(made, env, make_budget(made, steps, episodes, sweeps))
     observers: list[Observer] = [EpisodeLog(out)] if out is not None else []
-    observers += [] if json else [ProgressBar()]
+    observers += [CompileNotice() if json else ProgressBar()]
     observers += [Watch()] if watch else []
     proceed(run, observers)
     facts = _run_facts(run)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,6 +43,9 @@ class Observer:
 
     def begin(self, run: Run) -> None:
         """Before the first chunk."""
+
+    def compiling(self, run: Run) -> None:
+        """Once, where something is not found in the cache and has to be compiled."""
 
     def see(self, run: Run, chunk: Chunk) -> None:
         """After each chunk."""
@@ -162,12 +166,24 @@ class ExactError(Observer):
         return (self.errors[-1][0] // self._every + 1) * self._every
 
 
-class ProgressBar(Observer):
-    """A live line in the terminal: how far, steps a second, mean return of the latest 100 episodes, time left."""
+class CompileNotice(Observer):
+    """Says on stderr that a recipe is being compiled; the next process finds it in the cache."""
+
+    def compiling(self, run: Run) -> None:
+        name = run.agent.recipe.name
+        print(f"compiling {name} (the first time only; some seconds) ...", file=sys.stderr, flush=True)
+
+
+class ProgressBar(CompileNotice):
+    """A live line in the terminal: how far, steps a second, mean return of the latest 100 episodes, time left.
+
+    It begins with the first chunk; before that there may be a line that something is compiled.
+    """
 
     def __init__(self, console: Any = None) -> None:
         self._console = console
         self._recent: list[float] = []
+        self._started = False
 
     def begin(self, run: Run) -> None:
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -182,9 +198,11 @@ class ProgressBar(Observer):
             console=self._console,
         )
         self._task = self._bar.add_task(run.agent.recipe.name, total=run.budget.amount, speed="", mean_return="-")
-        self._bar.start()
 
     def see(self, run: Run, chunk: Chunk) -> None:
+        if not self._started:
+            self._bar.start()
+            self._started = True
         self._recent = (self._recent + chunk.finished.total[-100:].tolist())[-100:]
         unit = "sweeps" if run.budget.unit == "sweeps" else "steps"
         speed = f"{_short(run.steps / max(run.seconds, 1e-9))} {unit}/s"
@@ -192,7 +210,8 @@ class ProgressBar(Observer):
         self._bar.update(self._task, completed=run.done, speed=speed, mean_return=mean_return)
 
     def end(self, run: Run) -> None:
-        self._bar.stop()
+        if self._started:
+            self._bar.stop()
 
 
 def _short(number: float) -> str:

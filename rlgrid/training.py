@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlgrid.agent import Agent, episodes_end
+from rlgrid.divergence import DivergenceGuard
 from rlgrid.errors import InputError
 from rlgrid.feeds import Chunk
 from rlgrid.observers import ExactError, Observer
@@ -139,7 +140,7 @@ def train(
         the run, with ``run.agent``, ``run.returns``, ``run.errors`` and ``run.curve``.
 
     Raises:
-        InputError: for a budget that is not allowed or a log folder that exists.
+        InputError: for a budget that is not allowed, a log folder that exists, or values that diverge.
 
     >>> import rlgrid
     >>> env = rlgrid.GridWorld("zhao_2x2")
@@ -160,15 +161,23 @@ def proceed(run: Run, observers: Iterable[Observer] = ()) -> None:
     """Train until the budget of a run is spent: the loop behind :func:`train`, and behind a run that is resumed.
 
     Raises:
-        InputError: for a budget of episodes where episodes never end.
+        InputError: for a budget of episodes where episodes never end, or where values diverge.
     """
     _check_budget(run)
     others = list(observers)
     run.exact = next((observer for observer in others if isinstance(observer, ExactError)), run.exact)
-    told = [run.exact, *(observer for observer in others if observer is not run.exact)]
+    told = [run.exact, *(observer for observer in others if observer is not run.exact), DivergenceGuard()]
+
+    def tell_of_compilation() -> None:
+        for observer in told:
+            observer.compiling(run)
+
+    from rlgrid.kernels import telling_of_compilation  # Numba loads when it is used
+
     record = any(observer.records for observer in told)
     with _interrupts_held() as interrupts:
         with ExitStack() as stack:
+            stack.enter_context(telling_of_compilation(tell_of_compilation))
             for observer in told:
                 observer.begin(run)
                 stack.callback(observer.end, run)
