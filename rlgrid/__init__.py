@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from rlgrid.asymptotics import asymptotic_variance as asymptotic_variance
     from rlgrid.asymptotics import exact_variance as exact_variance
     from rlgrid.batch import Batch as Batch
+    from rlgrid.batch_solvers import certainty_equivalence as certainty_equivalence
+    from rlgrid.batch_solvers import compare as compare
+    from rlgrid.batch_solvers import learn_until_settled as learn_until_settled
+    from rlgrid.batch_solvers import lstd as lstd
     from rlgrid.changing import ChangingGridWorld as ChangingGridWorld
     from rlgrid.custom_rules import model_with_rules as model_with_rules
     from rlgrid.env import GridWorld as GridWorld
@@ -27,6 +31,7 @@ if TYPE_CHECKING:
     from rlgrid.errors import InputError as InputError
     from rlgrid.evaluation import Score as Score
     from rlgrid.evaluation import evaluate as evaluate
+    from rlgrid.feeds import Replay as Replay
     from rlgrid.feeds import Rollout as Rollout
     from rlgrid.feeds import Sweep as Sweep
     from rlgrid.generators import generate_world as generate_world
@@ -58,13 +63,14 @@ _PUBLIC = {
     "agent": ("Agent", "load_agent"),
     "asymptotics": ("asymptotic_variance", "exact_variance"),
     "batch": ("Batch",),
+    "batch_solvers": ("certainty_equivalence", "compare", "learn_until_settled", "lstd"),
     "changing": ("ChangingGridWorld",),
     "custom_rules": ("model_with_rules",),
     "env": ("GridWorld",),
     "episode_log": ("EpisodeLog", "SavedRun"),
     "errors": ("InputError",),
     "evaluation": ("Score", "evaluate"),
-    "feeds": ("Rollout", "Sweep"),
+    "feeds": ("Replay", "Rollout", "Sweep"),
     "generators": ("generate_world",),
     "linter": ("Finding", "lint_world"),
     "model": ("TabularModel",),

@@ -214,6 +214,10 @@ class Agent(Actor):
         """Where this agent's experience comes from, in an environment."""
         if self.recipe.feed == "sweep":
             return Sweep(env)
+        if self.recipe.feed == "replay":
+            raise InputError(
+                f"{self.recipe.name}: it learns from a recorded batch; allowed: train(..., batch=...), in Python"
+            )
         recipe = self.recipe
         return Rollout(
             env,
@@ -307,7 +311,13 @@ def load_agent(
     policy = _initial_policy(start_policy, spaces.actions, spaces.available)
     if policy is not None:
         policy = check_probabilities(policy, spaces.available)
-    if chosen.target == "return" and spaces.model is not None and not episodes_end(chosen, spaces.model, policy):
+    rolls_out = chosen.feed == "rollout"
+    if (
+        rolls_out
+        and chosen.target == "return"
+        and spaces.model is not None
+        and not episodes_end(chosen, spaces.model, policy)
+    ):
         raise InputError(
             f"{chosen.name}: in {spaces.model.name} episodes never end, and a return has to; "
             "allowed with episode_length set, or with max_episode_steps in the world"

@@ -89,7 +89,7 @@ class Recipe(_Struct, frozen=True):
 
     name: str
     source: str
-    feed: Literal["sweep", "rollout"]
+    feed: Literal["sweep", "rollout", "replay"]
     target: Literal["greedy", "next_action", "behavior", "policy", "return"]
     step_size: StepSizeKeys
     credit: Literal["entry", "together"] = "entry"
@@ -180,6 +180,8 @@ def _check_choices(recipe: Recipe) -> None:
         raise ValueError("epsilon: a schedule counts what is done in an environment; allowed with a sweep: a number")
     if recipe.feed == "sweep" and recipe.behavior is not None:
         raise ValueError("behavior: a sweep does not act; allowed with a rollout")
+    if recipe.feed == "replay" and (recipe.starts != "world" or recipe.episode_length is not None):
+        raise ValueError("starts, episode_length: a recording is as it is; allowed with a rollout")
     if recipe.target == "policy" and recipe.policy is None:
         raise ValueError('policy: it is missing; allowed with target = "policy": "uniform" or the name of an action')
     if recipe.table == "v" and (recipe.policy is None or recipe.target not in ("next_action", "return")):

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from rlgrid.batch import Batch
 from rlgrid.dispatch import at, choice, rule
 
 Ints: TypeAlias = NDArray[np.int64]
@@ -30,22 +29,22 @@ def new_tally(taken: tuple[int, int]) -> Tally:
 
 
 @rule
-def count(tally: Any, batch: Batch, i: int) -> None:
-    """Count transition i."""
+def count(tally: Any, state: int, action: int, ends: bool) -> None:
+    """Count a transition: what was done where, and whether the episode is over."""
 
 
 @choice(count, NoTally)
-def _count_nothing(tally: NoTally, batch: Batch, i: int) -> None:
+def _count_nothing(tally: NoTally, state: int, action: int, ends: bool) -> None:
     pass
 
 
 @choice(count, Tally)
-def _count(tally: Tally, batch: Batch, i: int) -> None:
+def _count(tally: Tally, state: int, action: int, ends: bool) -> None:
     if tally.taken.shape[0] > 0:
-        column = batch.action[at(i)] if tally.taken.shape[1] > 1 else 0
-        tally.taken[at(batch.state[at(i)]), at(column)] += 1
+        column = action if tally.taken.shape[1] > 1 else 0
+        tally.taken[at(state), at(column)] += 1
     tally.clock[0] += 1
-    tally.clock[1] += batch.terminated[at(i)] or batch.truncated[at(i)]
+    tally.clock[1] += ends
 
 
 class Decaying(NamedTuple):
@@ -91,5 +90,5 @@ def _decaying(schedule: Decaying, state: int) -> float:
 
 @choice(current, Falling)
 def _falling(schedule: Falling, state: int) -> float:
-    share = min(1.0, schedule.tally.clock[0] / schedule.steps)
+    share: float = min(1.0, schedule.tally.clock[0] / schedule.steps)
     return schedule.first + share * (schedule.last - schedule.first)

@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlgrid.agent import Agent, episodes_end
+from rlgrid.batch import Batch
 from rlgrid.divergence import DivergenceGuard
 from rlgrid.errors import InputError
-from rlgrid.feeds import Chunk
+from rlgrid.feeds import Chunk, Replay
 from rlgrid.observers import ExactError, Observer
 from rlgrid.spaces import spaces_of
 
@@ -51,7 +52,13 @@ class Run:
         resumed: whether it goes on with a run that was saved.
     """
 
-    def __init__(self, agent: Agent, env: gymnasium.Env[Any, Any] | TabularModel, budget: Budget) -> None:
+    def __init__(
+        self,
+        agent: Agent,
+        env: gymnasium.Env[Any, Any] | TabularModel,
+        budget: Budget,
+        batch: Batch | Replay | None = None,
+    ) -> None:
         spaces = spaces_of(env)
         if (spaces.n_states, spaces.n_actions) != agent.shape:
             raise InputError(
@@ -60,7 +67,7 @@ class Run:
             )
         self.agent = agent
         self.env = env
-        self.feed = agent.feed(env)
+        self.feed = agent.feed(env) if batch is None else _replay(agent, batch)
         self.budget = budget
         self.steps = 0
         self.episodes = 0
@@ -122,6 +129,7 @@ def train(
     steps: int | None = None,
     episodes: int | None = None,
     sweeps: int | None = None,
+    batch: Batch | Replay | None = None,
     log: str | os.PathLike[str] | None = None,
     observers: Iterable[Observer] = (),
 ) -> Run:
@@ -133,6 +141,7 @@ def train(
         agent: from :func:`rlgrid.load_agent`; it is changed.
         env: the environment or model to learn from.
         steps, episodes, sweeps: how long; at most one of them, else the recipe's own.
+        batch: for agents that learn from a recording: it, to be replayed once a sweep.
         log: a folder for the episode log; it must not exist yet.
         observers: told of every chunk (progress bars, recorders, your own); what they do cannot change the result.
 
@@ -148,7 +157,7 @@ def train(
     >>> run.agent.v.round(6)
     array([ 9., 10., 10., 10.])
     """
-    run = Run(agent, env, make_budget(agent, steps, episodes, sweeps))
+    run = Run(agent, env, make_budget(agent, steps, episodes, sweeps), batch)
     if log is not None:
         from rlgrid.episode_log import EpisodeLog  # sqlite3 loads when it is used
 
@@ -193,6 +202,12 @@ def proceed(run: Run, observers: Iterable[Observer] = ()) -> None:
             raise KeyboardInterrupt
 
 
+def _replay(agent: Agent, batch: Batch | Replay) -> Replay:
+    if agent.recipe.feed != "replay":
+        raise InputError(f'{agent.recipe.name}: found a batch; allowed with feed = "replay" in the recipe')
+    return batch if isinstance(batch, Replay) else Replay(batch)
+
+
 @contextmanager
 def _interrupts_held() -> Iterator[list[int]]:
     """Ctrl-C waits for the end of a chunk, so that what was learned, counted and logged agree; a second does not."""
@@ -231,7 +246,7 @@ def make_budget(agent: Agent, steps: int | None, episodes: int | None, sweeps: i
         recipe = agent.recipe
         own = (("steps", recipe.steps), ("episodes", recipe.episodes), ("sweeps", recipe.sweeps))
         given = {unit: n for unit, n in own if n is not None}
-    units = ("sweeps",) if agent.recipe.feed == "sweep" else ("steps", "episodes")
+    units = ("sweeps",) if agent.recipe.feed in ("sweep", "replay") else ("steps", "episodes")
     if len(given) != 1 or next(iter(given)) not in units:
         raise InputError(
             f"{agent.recipe.name}: found {' and '.join(given) or 'no budget'}; allowed: one of {', '.join(units)}"
