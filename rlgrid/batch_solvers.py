@@ -54,6 +54,8 @@ def lstd(
     Raises:
         InputError: for an empty batch, features that do not fit, or an A that is singular.
     """
+    from scipy.sparse import csr_array  # SciPy loads when it is used
+
     size, _ = check_batch(batch, n_states if features is None else len(np.asarray(features)), None)
     if not batch.size:
         raise InputError("batch: it is empty; allowed: at least one transition")
@@ -62,12 +64,13 @@ def lstd(
     phi = np.asarray(features, dtype=np.float64) if features is not None else _own_features(batch, size)
     if phi.ndim != 2 or not np.isfinite(phi).all():
         raise InputError(f"features: found shape {phi.shape}; allowed: finite numbers [S, K]")
-    here, there = phi[batch.state], phi[batch.next_state]
-    weighted = here * batch.weight[:, None]
-    A = weighted.T @ (here - discount * ~batch.terminated[:, None] * there) + ridge * np.eye(phi.shape[1])
-    b = weighted.T @ batch.reward
+    n, goes_on = len(phi), ~batch.terminated
+    chain = csr_array((batch.weight[goes_on], (batch.state[goes_on], batch.next_state[goes_on])), shape=(n, n))
+    visits = np.bincount(batch.state, batch.weight, n)
+    A = phi.T @ (visits[:, None] * phi - discount * (chain @ phi)) + ridge * np.eye(phi.shape[1])
+    b = phi.T @ np.bincount(batch.state, batch.weight * batch.reward, n)
     try:
-        weights = np.linalg.solve(A, b)
+        weights = np.asarray(np.linalg.solve(A, b), dtype=np.float64)
     except np.linalg.LinAlgError:
         raise InputError("lstd: A is singular; allowed: ridge above 0, or fewer features") from None
     return LeastSquares(weights, phi @ weights, A, b)

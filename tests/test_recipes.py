@@ -59,8 +59,9 @@ def test_a_recipe_written_down_reads_back(name: str, tmp_path: Path) -> None:
 def test_every_recipe_trains_on_its_kind_of_world(name: str) -> None:
     env = GridWorld("frozen_lake_4x4")
     recipe = read_recipe(name, {})
-    unit = "sweeps" if recipe.feed == "sweep" else "steps"
-    run = rlgrid.train(load_agent(name, env, discount=0.95), env, **{unit: 300})
+    unit = "steps" if recipe.feed == "rollout" else "sweeps"
+    trace = rlgrid.Rollout(env).collect(load_agent("td0", env), steps=500) if recipe.feed == "replay" else None
+    run = rlgrid.train(load_agent(name, env, discount=0.95), env, batch=trace, **{unit: 300})
     assert run.done >= 300 and len(run.errors) > 1
     assert np.isfinite(run.agent.v).all() and run.agent.policy.sum(axis=1) == pytest.approx(1)
     assert run.agent.behavior_policy.sum(axis=1) == pytest.approx(1)
