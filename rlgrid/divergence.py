@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 #: A table is looked at after so many steps, or after as many as it has entries where these are more: a pass over it
 #: then costs next to nothing. In between nobody looks, so that the step named does not depend on lengths of chunks.
 _EVERY = 65_536
-_EVERY_EPISODES = 4_096
+
+_NEVER = 2**62
 
 #: Sums of rewards up to this stay far from an overflow.
 _HARMLESS = 1e290
@@ -31,17 +32,20 @@ class DivergenceGuard(Observer):
 
     def begin(self, run: Run) -> None:
         size = run.agent.learner.table.size
-        per_unit = {"sweeps": 1, "steps": max(_EVERY, size), "episodes": max(_EVERY_EPISODES, size // 16)}
-        self._every = per_unit[run.budget.unit]
-        self._next = (run.done // self._every + 1) * self._every
+        # Episodes may never end once values are wrong: there any chunk is looked at, though no more often than is cheap.
+        self._every = {"sweeps": 1, "steps": max(_EVERY, size), "episodes": size}[run.budget.unit]
+        self._plan(run)
+
+    def _plan(self, run: Run) -> None:
+        self._next = (run.steps // self._every + 1) * self._every
 
     def see(self, run: Run, chunk: Chunk) -> None:
-        if run.done >= min(self._next, run.budget.amount):
-            self._next = (run.done // self._every + 1) * self._every
+        if run.steps >= self._next or run.done >= run.budget.amount:
+            self._plan(run)
             check_values(run)
 
     def next_look(self, run: Run) -> int:
-        return self._next
+        return _NEVER if run.budget.unit == "episodes" else self._next
 
 
 def check_values(run: Run) -> None:
@@ -62,8 +66,9 @@ def check_values(run: Run) -> None:
         place += f" (row {row}, column {col})"
     if table.shape[1] > 1:
         place += f", action {model.actions[column] if model is not None else column}"
+    unit = "sweeps" if run.budget.unit == "sweeps" else "steps"
     raise InputError(
-        f"{run.agent.recipe.name}: the values diverged: at {run.done:,} {run.budget.unit} the one of {place} is "
+        f"{run.agent.recipe.name}: the values diverged: at {run.steps:,} {unit} the one of {place} is "
         f"{table[state, column]}; {_cause(run)}"
     )
 

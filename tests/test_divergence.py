@@ -42,10 +42,11 @@ def test_an_overflow_ends_the_run_at_a_step_that_chunks_do_not_change(
     )
 
 
-def test_the_end_of_a_short_run_is_looked_at_too() -> None:
+@pytest.mark.parametrize("budget", [{"steps": 50}, {"episodes": 1000}], ids=str)
+def test_short_runs_and_episodes_that_no_longer_end_are_looked_at_too(budget: dict[str, int]) -> None:
     env = TransformReward(GridWorld("cliff"), lambda reward: float("nan"))
-    with pytest.raises(InputError, match=r"at 5 episodes the one of state \d+, action \d is nan; likely a reward"):
-        train(load_agent("sarsa", env, discount=0.9), env, episodes=5)
+    with pytest.raises(InputError, match=r"at \d+ steps the one of state \d+, action \d is nan; likely a reward"):
+        train(load_agent("sarsa", env, discount=0.9), env, **budget)
 
 
 def test_what_was_logged_stays(tmp_path: Path) -> None:
