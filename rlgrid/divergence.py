@@ -32,7 +32,7 @@ class DivergenceGuard(Observer):
 
     def begin(self, run: Run) -> None:
         size = run.agent.learner.table.size
-        # Episodes may never end once values are wrong: there any chunk is looked at, though no more often than is cheap.
+        # Episodes may never end once values are wrong, so there every chunk is looked at, if that is cheap.
         self._every = {"sweeps": 1, "steps": max(_EVERY, size), "episodes": size}[run.budget.unit]
         self._plan(run)
 

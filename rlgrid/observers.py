@@ -147,8 +147,9 @@ class ExactError(Observer):
             return
         error = greatest_error(run.agent, self._truth)
         self.errors.append((run.done, error))
-        due = len(self.rows) * (run.budget.amount / self._curve_points)
-        if run.done >= run.budget.amount or (run.done >= due and (self.points or self._curve_points > 1)):
+        k, n = len(self.rows), self._curve_points
+        due = k < n and (self.points or n > 1) and run.done >= k * (run.budget.amount // n)
+        if due or run.done >= run.budget.amount:
             self._add_row(run, self._truth, error)
 
     def _add_row(self, run: Run, truth: Truth, error: float) -> None:

@@ -67,6 +67,11 @@ def test_errors_are_as_they_were_and_the_curve_is_thinner() -> None:
     assert long.curve["done"][0] == 0 and 5 < len(long.curve) < 12 and len(long.errors) == 51
 
 
+def test_points_that_do_not_divide_the_budget() -> None:
+    run = train(load_agent("q_learning", LAKE), LAKE, steps=20_000, observers=[ExactError(points=3)])
+    assert run.curve["done"].tolist() == [0, 6666, 13_332, 20_000]
+
+
 def test_prediction_is_measured_against_its_policy() -> None:
     uniform = np.full((16, 4), 0.25)
     run = train(load_agent("td0", LAKE, seed=1, discount=0.9), LAKE, steps=20_000, observers=[ExactError(points=2)])
