@@ -16,7 +16,13 @@ from rlgrid import library
 if TYPE_CHECKING:
     from rlgrid.agent import Agent as Agent
     from rlgrid.agent import load_agent as load_agent
+    from rlgrid.asymptotics import asymptotic_variance as asymptotic_variance
+    from rlgrid.asymptotics import exact_variance as exact_variance
     from rlgrid.batch import Batch as Batch
+    from rlgrid.batch_solvers import certainty_equivalence as certainty_equivalence
+    from rlgrid.batch_solvers import compare as compare
+    from rlgrid.batch_solvers import learn_until_settled as learn_until_settled
+    from rlgrid.batch_solvers import lstd as lstd
     from rlgrid.chain import end_distribution as end_distribution
     from rlgrid.chain import end_probability as end_probability
     from rlgrid.chain import expected_steps as expected_steps
@@ -32,6 +38,7 @@ if TYPE_CHECKING:
     from rlgrid.errors import InputError as InputError
     from rlgrid.evaluation import Score as Score
     from rlgrid.evaluation import evaluate as evaluate
+    from rlgrid.feeds import Replay as Replay
     from rlgrid.feeds import Rollout as Rollout
     from rlgrid.feeds import Sweep as Sweep
     from rlgrid.generators import generate_world as generate_world
@@ -47,6 +54,8 @@ if TYPE_CHECKING:
     from rlgrid.plan import Plan as Plan
     from rlgrid.planner import evaluate_exact as evaluate_exact
     from rlgrid.planner import solve as solve
+    from rlgrid.recursion import ExpandingTruncation as ExpandingTruncation
+    from rlgrid.recursion import Projection as Projection
     from rlgrid.returns import ReturnDistribution as ReturnDistribution
     from rlgrid.returns import return_distribution as return_distribution
     from rlgrid.step_sizes import Constant as Constant
@@ -54,6 +63,8 @@ if TYPE_CHECKING:
     from rlgrid.step_sizes import Polynomial as Polynomial
     from rlgrid.stochastic_approximation import find_root as find_root
     from rlgrid.stochastic_approximation import mean_estimation as mean_estimation
+    from rlgrid.stochastic_gradient import kiefer_wolfowitz as kiefer_wolfowitz
+    from rlgrid.stochastic_gradient import sgd as sgd
     from rlgrid.training import Run as Run
     from rlgrid.training import train as train
     from rlgrid.vector_env import GridWorldVec as GridWorldVec
@@ -62,26 +73,30 @@ if TYPE_CHECKING:
 
 _PUBLIC = {
     "agent": ("Agent", "load_agent"),
+    "asymptotics": ("asymptotic_variance", "exact_variance"),
     "batch": ("Batch",),
+    "batch_solvers": ("certainty_equivalence", "compare", "learn_until_settled", "lstd"),
     "chain": ("end_distribution", "end_probability", "expected_steps", "occupancy", "return_variance"),
     "changing": ("ChangingGridWorld",),
     "custom_rules": ("model_with_rules",),
+    "diagram": ("PhaseDiagram", "phase_diagram"),
     "env": ("GridWorld",),
     "episode_log": ("EpisodeLog", "SavedRun"),
     "errors": ("InputError",),
     "evaluation": ("Score", "evaluate"),
-    "feeds": ("Rollout", "Sweep"),
+    "feeds": ("Replay", "Rollout", "Sweep"),
     "generators": ("generate_world",),
     "linter": ("Finding", "lint_world"),
     "model": ("TabularModel",),
     "observers": ("ExactError", "Observer", "ProgressBar"),
-    "diagram": ("PhaseDiagram", "phase_diagram"),
     "parametric": ("Phase", "phases", "with_number"),
-    "returns": ("ReturnDistribution", "return_distribution"),
     "plan": ("Plan",),
     "planner": ("evaluate_exact", "solve"),
+    "recursion": ("ExpandingTruncation", "Projection"),
+    "returns": ("ReturnDistribution", "return_distribution"),
     "step_sizes": ("Constant", "Harmonic", "Polynomial"),
     "stochastic_approximation": ("find_root", "mean_estimation"),
+    "stochastic_gradient": ("kiefer_wolfowitz", "sgd"),
     "training": ("Run", "train"),
     "vector_env": ("GridWorldVec",),
     "world": ("World", "load_world"),

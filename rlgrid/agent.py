@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from rlgrid.acting import acting_policy, greedy, new_behavior, shared
 from rlgrid.batch import Batch, check_batch
-from rlgrid.behaviors import Behavior, EpsilonGreedy, Stored, action_tuple
+from rlgrid.behaviors import Behavior, Stored, action_tuple
 from rlgrid.errors import InputError, one_of
 from rlgrid.feeds import Feed, Rollout, Sweep
 from rlgrid.learner import Entry, Episode, Improvement, Learner, NoImprovement, Nowhere, OneStep, Together
@@ -156,8 +157,7 @@ class Agent(Actor):
         table = np.full(shape, recipe.initial_value)
         if available is not None and recipe.table == "q":
             table[~available] = -np.inf
-        actions = action_tuple(n_actions)
-        behavior: Behavior = EpsilonGreedy(recipe.epsilon or 0.0, actions) if policy is None else Stored(policy)
+        behavior, tally = new_behavior(recipe, policy, n_states, n_actions)
         learner = Learner(
             table=table,
             visits=np.zeros(shape, np.int64),
@@ -168,6 +168,7 @@ class Agent(Actor):
             step_size=to_step_size(recipe.step_size),
             credit=Together(np.zeros(shape), np.zeros(shape)) if recipe.credit == "together" else Entry(),
             improvement=_improvement(recipe, policy),
+            tally=tally,
         )
         super().__init__(learner, behavior, n_actions, [new_stream(child) for child in streams])
 
@@ -192,6 +193,8 @@ class Agent(Actor):
         table = self.learner.table
         if self.recipe.table == "v":
             return table[:, 0].copy()
+        if not isinstance(self.behavior, Stored):
+            return np.asarray(table.max(axis=1))
         values: NDArray[np.float64] = (self.policy * np.where(table > -np.inf, table, 0.0)).sum(axis=1)
         return values
 
@@ -200,20 +203,21 @@ class Agent(Actor):
         """The policy that is learned, [S, A]: the stored one, or the greedy one with ties shared equally."""
         if isinstance(self.behavior, Stored):
             return self.behavior.probability.copy()
-        return _shared(self.learner.table == self.learner.table.max(axis=1, keepdims=True))
+        return greedy(self.learner.table)
 
     @property
     def behavior_policy(self) -> NDArray[np.float64]:
-        """The policy that acts, [S, A]."""
-        if isinstance(self.behavior, Stored):
-            return self.behavior.probability.copy()
-        uniform = _shared(self.learner.table > -np.inf)
-        return (1.0 - self.behavior.epsilon) * self.policy + self.behavior.epsilon * uniform
+        """The policy that acts now, [S, A]: with these probabilities the next action is drawn."""
+        return acting_policy(self.behavior, self.learner.table)
 
     def feed(self, env: gymnasium.Env[Any, Any] | TabularModel) -> Feed:
         """Where this agent's experience comes from, in an environment."""
         if self.recipe.feed == "sweep":
             return Sweep(env)
+        if self.recipe.feed == "replay":
+            raise InputError(
+                f"{self.recipe.name}: it learns from a recorded batch; allowed: train(..., batch=...), in Python"
+            )
         recipe = self.recipe
         return Rollout(
             env,
@@ -222,12 +226,6 @@ class Agent(Actor):
             episodes_per_pair=recipe.episodes_per_pair,
             seed=self.env_seed,
         )
-
-
-def _shared(allowed: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Equal probability for the allowed actions of each state, [S, A]."""
-    shares: NDArray[np.float64] = allowed / allowed.sum(axis=1, keepdims=True)
-    return shares
 
 
 _VISITS = {"start": 0, "first": 1, "every": 2}
@@ -268,7 +266,7 @@ def _initial_policy(
     if not isinstance(policy, str):
         return np.array(policy, dtype=np.float64)
     if policy == "uniform":
-        return _shared(available)
+        return shared(available)
     if policy not in model_actions:
         raise InputError(f"policy: {one_of(policy, ['uniform', *model_actions])}")
     chosen = np.zeros(available.shape)
@@ -313,7 +311,13 @@ def load_agent(
     policy = _initial_policy(start_policy, spaces.actions, spaces.available)
     if policy is not None:
         policy = check_probabilities(policy, spaces.available)
-    if chosen.target == "return" and spaces.model is not None and not episodes_end(chosen, spaces.model, policy):
+    rolls_out = chosen.feed == "rollout"
+    if (
+        rolls_out
+        and chosen.target == "return"
+        and spaces.model is not None
+        and not episodes_end(chosen, spaces.model, policy)
+    ):
         raise InputError(
             f"{chosen.name}: in {spaces.model.name} episodes never end, and a return has to; "
             "allowed with episode_length set, or with max_episode_steps in the world"

@@ -5,6 +5,7 @@ An action that is not available has the value -inf; no rule here draws it.
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from rlgrid.dispatch import at, choice, function, rule
 from rlgrid.randomness import Stream, uniform
+from rlgrid.schedules import Schedule, Tally, current
 
 Table: TypeAlias = NDArray[np.float64]
 
@@ -36,13 +38,39 @@ class EpsilonGreedy(NamedTuple):
     actions: Actions
 
 
+class ScheduledEpsilonGreedy(NamedTuple):
+    """The same with an epsilon that shrinks while it acts (GLIE: Singh, Jaakkola, Littman & Szepesvári 2000)."""
+
+    schedule: Schedule
+    actions: Actions
+
+
+class Softmax(NamedTuple):
+    """b(a|s) proportional to exp(q(s, a) / temperature), Boltzmann exploration (Sutton & Barto 2e, eq. 13.2)."""
+
+    temperature: float
+    actions: Actions
+
+
+class UpperConfidence(NamedTuple):
+    """The action with the greatest q(s, a) + c sqrt(ln t / N(s, a)) (UCB: Sutton & Barto 2e, eq. 2.10).
+
+    N counts how often an action was taken in the state, t is one more than the sum of these. An action never taken
+    comes first. Ties are broken at random.
+    """
+
+    c: float
+    tally: Tally  # with taken [S, A]
+    actions: Actions
+
+
 class Stored(NamedTuple):
     """A policy kept as an array [S, A]; a learner may improve it (see :class:`rlgrid.learner.Improvement`)."""
 
     probability: NDArray[np.float64]
 
 
-Behavior: TypeAlias = EpsilonGreedy | Stored
+Behavior: TypeAlias = EpsilonGreedy | ScheduledEpsilonGreedy | Softmax | UpperConfidence | Stored
 
 
 @rule
@@ -92,27 +120,108 @@ def nth_at_least(table: Table, actions: Actions, state: int, value: float, n: in
     return last
 
 
-@choice(draw, EpsilonGreedy)
-def _draw_epsilon_greedy(behavior: EpsilonGreedy, table: Table, state: int, stream: Stream) -> tuple[int, float]:
-    n_actions = width(table, behavior.actions)
-    best = greatest(table, behavior.actions, state)
+@function
+def draw_epsilon_greedy(
+    epsilon: float, actions: Actions, table: Table, state: int, stream: Stream
+) -> tuple[int, float]:
+    """An epsilon-greedy action and its probability."""
+    n_actions = width(table, actions)
+    best = greatest(table, actions, state)
     ties = 0
     available = 0
     for a in range(n_actions):
         ties += table[at(state), at(a)] == best
         available += table[at(state), at(a)] > -np.inf
     u = uniform(stream)
-    if u < behavior.epsilon:
-        action = min(int(u / behavior.epsilon * n_actions), n_actions - 1)
+    if u < epsilon:
+        action = min(int(u / epsilon * n_actions), n_actions - 1)
         if available < n_actions and table[at(state), at(action)] == -np.inf:
-            action = nth_at_least(table, behavior.actions, state, LEAST, int(uniform(stream) * available))
+            action = nth_at_least(table, actions, state, LEAST, int(uniform(stream) * available))
     else:
-        rank = (u - behavior.epsilon) / (1.0 - behavior.epsilon)
-        action = nth_at_least(table, behavior.actions, state, best, int(rank * ties))
-    probability = behavior.epsilon / available
+        rank = (u - epsilon) / (1.0 - epsilon)
+        action = nth_at_least(table, actions, state, best, int(rank * ties))
+    probability = epsilon / max(available, 1)
     if table[at(state), at(action)] == best:
-        probability += (1.0 - behavior.epsilon) / ties
+        probability += (1.0 - epsilon) / ties
     return action, probability
+
+
+@choice(draw, EpsilonGreedy)
+def _draw_epsilon_greedy(behavior: EpsilonGreedy, table: Table, state: int, stream: Stream) -> tuple[int, float]:
+    drawn: tuple[int, float] = draw_epsilon_greedy(behavior.epsilon, behavior.actions, table, state, stream)
+    return drawn
+
+
+@choice(draw, ScheduledEpsilonGreedy)
+def _draw_scheduled(behavior: ScheduledEpsilonGreedy, table: Table, state: int, stream: Stream) -> tuple[int, float]:
+    epsilon = current(behavior.schedule, state)
+    drawn: tuple[int, float] = draw_epsilon_greedy(epsilon, behavior.actions, table, state, stream)
+    return drawn
+
+
+@function
+def preference(behavior: Softmax, table: Table, state: int, a: int, best: float) -> float:
+    """exp((q(s, a) - max q) / temperature): at most 1, and 0 for an action that is not available."""
+    return math.exp((table[at(state), at(a)] - best) / behavior.temperature)
+
+
+@choice(draw, Softmax)
+def _draw_softmax(behavior: Softmax, table: Table, state: int, stream: Stream) -> tuple[int, float]:
+    n_actions = width(table, behavior.actions)
+    best = greatest(table, behavior.actions, state)
+    total = 0.0
+    for a in range(n_actions):
+        total += preference(behavior, table, state, a, best)
+    u = uniform(stream) * total
+    action = 0
+    below = 0.0
+    for a in range(n_actions - 1):
+        below += preference(behavior, table, state, a, best)
+        action += u >= below
+    while action > 0 and preference(behavior, table, state, action, best) == 0.0:  # u is above a sum that was rounded
+        action -= 1
+    return action, preference(behavior, table, state, action, best) / total
+
+
+@function
+def taken_in(behavior: UpperConfidence, table: Table, state: int) -> int:
+    """How many actions have been taken in a state."""
+    total = 0
+    for a in range(width(table, behavior.actions)):
+        total += behavior.tally.taken[at(state), at(a)]
+    return total
+
+
+@function
+def upper_bound(behavior: UpperConfidence, table: Table, state: int, a: int, taken: int) -> float:
+    """q(s, a) + c sqrt(ln t / N(s, a)); infinite for an action never taken."""
+    value: float = table[at(state), at(a)]
+    n = behavior.tally.taken[at(state), at(a)]
+    if n > 0:
+        value += behavior.c * math.sqrt(math.log(taken + 1.0) / n)
+    elif value > -np.inf:
+        value = np.inf
+    return value
+
+
+@choice(draw, UpperConfidence)
+def _draw_upper_confidence(behavior: UpperConfidence, table: Table, state: int, stream: Stream) -> tuple[int, float]:
+    n_actions = width(table, behavior.actions)
+    taken = taken_in(behavior, table, state)
+    best = -np.inf
+    ties = 0
+    for a in range(n_actions):
+        bound = upper_bound(behavior, table, state, a, taken)
+        ties = 1 if bound > best else ties + (bound == best)
+        best = max(best, bound)
+    rank = int(uniform(stream) * ties)
+    action = 0
+    for a in range(n_actions):
+        if upper_bound(behavior, table, state, a, taken) == best:
+            if rank == 0:
+                action = a
+            rank -= 1
+    return action, 1.0 / max(ties, 1)
 
 
 @choice(draw, Stored)
@@ -128,18 +237,60 @@ def _draw_stored(behavior: Stored, table: Table, state: int, stream: Stream) -> 
     return action, behavior.probability[at(state), at(action)]
 
 
-@choice(expected, EpsilonGreedy)
-def _expected_epsilon_greedy(behavior: EpsilonGreedy, table: Table, state: int) -> float:
+@function
+def expected_epsilon_greedy(epsilon: float, actions: Actions, table: Table, state: int) -> float:
+    """The value of a state under epsilon-greedy actions."""
     best = -np.inf
     total = 0.0
     available = 0
-    for a in range(width(table, behavior.actions)):
+    for a in range(width(table, actions)):
         value = table[at(state), at(a)]
         best = max(best, value)
         if value > -np.inf:
             total += value
             available += 1
-    return (1.0 - behavior.epsilon) * best + behavior.epsilon * (total / available)
+    return (1.0 - epsilon) * best + epsilon * (total / max(available, 1))
+
+
+@choice(expected, EpsilonGreedy)
+def _expected_epsilon_greedy(behavior: EpsilonGreedy, table: Table, state: int) -> float:
+    value: float = expected_epsilon_greedy(behavior.epsilon, behavior.actions, table, state)
+    return value
+
+
+@choice(expected, ScheduledEpsilonGreedy)
+def _expected_scheduled(behavior: ScheduledEpsilonGreedy, table: Table, state: int) -> float:
+    value: float = expected_epsilon_greedy(current(behavior.schedule, state), behavior.actions, table, state)
+    return value
+
+
+@choice(expected, Softmax)
+def _expected_softmax(behavior: Softmax, table: Table, state: int) -> float:
+    best = greatest(table, behavior.actions, state)
+    total = 0.0
+    value = 0.0
+    for a in range(width(table, behavior.actions)):
+        if table[at(state), at(a)] > -np.inf:
+            weight = preference(behavior, table, state, a, best)
+            total += weight
+            value += weight * table[at(state), at(a)]
+    return value / total
+
+
+@choice(expected, UpperConfidence)
+def _expected_upper_confidence(behavior: UpperConfidence, table: Table, state: int) -> float:
+    taken = taken_in(behavior, table, state)
+    best = -np.inf
+    ties = 0
+    value = 0.0
+    for a in range(width(table, behavior.actions)):
+        bound = upper_bound(behavior, table, state, a, taken)
+        if bound > best:
+            best, ties, value = bound, 1, table[at(state), at(a)]
+        elif bound == best and bound > -np.inf:
+            ties += 1
+            value += table[at(state), at(a)]
+    return value / max(ties, 1)
 
 
 @choice(expected, Stored)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from math import isfinite
 from pathlib import Path
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Annotated, Any
@@ -185,7 +186,7 @@ def train(
     from rlgrid.agent import load_agent
     from rlgrid.env import GridWorld
     from rlgrid.episode_log import EpisodeLog
-    from rlgrid.observers import Observer, ProgressBar, Watch
+    from rlgrid.observers import CompileNotice, Observer, ProgressBar, Watch
     from rlgrid.training import make_budget, proceed
 
     if resume:
@@ -200,7 +201,7 @@ def train(
 
         run = Run(made, env, make_budget(made, steps, episodes, sweeps))
     observers: list[Observer] = [EpisodeLog(out)] if out is not None else []
-    observers += [] if json else [ProgressBar()]
+    observers += [CompileNotice() if json else ProgressBar()]
     observers += [Watch()] if watch else []
     proceed(run, observers)
     facts = _run_facts(run)
@@ -284,8 +285,16 @@ def _run_facts(run: Run) -> dict[str, Any]:
         "seconds": run.seconds,
         "mean_return_last_100": float(returns[-100:].mean()) if len(returns) else None,
         "exact_error": float(run.errors[-1, 1]) if len(run.errors) else None,
+        **_last_of_curve(run),
         "exact_error_missing": run.exact.reason or None,
     }
+
+
+def _last_of_curve(run: Run) -> dict[str, float | None]:
+    """The last exact values of the learning curve, where there are any; what is infinite has none."""
+    names = ("q_error", "rmse", "greedy_value", "behavior_value", "regret")
+    last = run.curve[-1:]
+    return {name: float(last[name][0]) if len(last) and isfinite(last[name][0]) else None for name in names}
 
 
 #: Parameters of the functions that take the settings; ``--set`` cannot give these.

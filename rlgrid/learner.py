@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from rlgrid.batch import Batch
 from rlgrid.behaviors import Table, greatest
 from rlgrid.dispatch import at, choice, function, rule
+from rlgrid.schedules import NoTally, Tally, count
 from rlgrid.step_sizes import StepSize, rate
 from rlgrid.targets import Target, bootstrap
 
@@ -85,6 +86,14 @@ class Learner(NamedTuple):
     step_size: StepSize
     credit: Entry | Together | Nowhere
     improvement: NoImprovement | Improvement
+    tally: NoTally | Tally = NoTally()
+
+
+@function
+def count_recorded(learner: Learner, batch: Batch, i: int) -> None:
+    """Count transition i of a batch."""
+    ends = batch.terminated[at(i)] or batch.truncated[at(i)]
+    count(learner.tally, batch.state[at(i)], batch.action[at(i)], ends)
 
 
 @function

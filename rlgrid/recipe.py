@@ -36,6 +36,51 @@ class PolynomialSize(_Struct, frozen=True, tag_field="kind", tag="polynomial"):
 StepSizeKeys: TypeAlias = float | HarmonicSize | PolynomialSize
 
 
+class HarmonicEpsilon(_Struct, frozen=True, tag_field="kind", tag="harmonic"):
+    """``{ kind = "harmonic", a = 1, b = 0, least = 0, per = "episode" }``: a / (b + k), at most 1."""
+
+    a: float = 1.0
+    b: float = 0.0
+    least: float = 0.0
+    per: Literal["episode", "step", "visit"] = "episode"
+
+
+class PolynomialEpsilon(_Struct, frozen=True, tag_field="kind", tag="polynomial"):
+    """``{ kind = "polynomial", a = 1, b = 0, power = 0.5, least = 0, per = "episode" }``: a / (b + k)^power."""
+
+    a: float = 1.0
+    b: float = 0.0
+    power: float = 0.5
+    least: float = 0.0
+    per: Literal["episode", "step", "visit"] = "episode"
+
+
+class LinearEpsilon(_Struct, frozen=True, tag_field="kind", tag="linear"):
+    """``{ kind = "linear", first = 1, last = 0, steps = 100_000 }``: a straight line, then ``last``."""
+
+    steps: int
+    first: float = 1.0
+    last: float = 0.0
+
+
+EpsilonKeys: TypeAlias = float | HarmonicEpsilon | PolynomialEpsilon | LinearEpsilon
+
+
+class SoftmaxBehavior(_Struct, frozen=True, tag_field="kind", tag="softmax"):
+    """``{ kind = "softmax", temperature = 1 }``."""
+
+    temperature: float = 1.0
+
+
+class UpperConfidenceBehavior(_Struct, frozen=True, tag_field="kind", tag="ucb"):
+    """``{ kind = "ucb", c = 1 }``."""
+
+    c: float = 1.0
+
+
+BehaviorKeys: TypeAlias = SoftmaxBehavior | UpperConfidenceBehavior
+
+
 class Recipe(_Struct, frozen=True):
     """Feed, target, step size and credit, with the behavior and the budget that go with them.
 
@@ -44,14 +89,15 @@ class Recipe(_Struct, frozen=True):
 
     name: str
     source: str
-    feed: Literal["sweep", "rollout"]
+    feed: Literal["sweep", "rollout", "replay"]
     target: Literal["greedy", "next_action", "behavior", "policy", "return"]
     step_size: StepSizeKeys
     credit: Literal["entry", "together"] = "entry"
     table: Literal["q", "v"] = "q"
     initial_value: float = 0.0
     discount: float | None = None
-    epsilon: float | None = None
+    epsilon: EpsilonKeys | None = None
+    behavior: BehaviorKeys | None = None
     policy: str | None = None
     improve_every: int | None = None
     improve_within: float | None = None
@@ -86,10 +132,11 @@ def _check_ranges(recipe: Recipe) -> None:
         power = size.power if isinstance(size, PolynomialSize) else 1.0
         if not (size.a > 0 and size.b > -1 and power >= 0 and size.a <= (size.b + 1) ** power):
             raise ValueError(f"step_size: found a = {size.a:g}, b = {size.b:g}; allowed: first step above 0, at most 1")
-    for key, low, high in (("epsilon", 0, 1), ("discount", 0, 1)):
+    for key in ("epsilon", "discount"):
         value = getattr(recipe, key)
-        if value is not None and not low <= value <= high:
-            raise ValueError(f"{key}: found {value:g}; allowed: {low} to {high}")
+        if isinstance(value, int | float) and not 0 <= value <= 1:
+            raise ValueError(f"{key}: found {value:g}; allowed: 0 to 1")
+    _check_exploration(recipe)
     for key in ("improve_every", "episodes_per_pair", "episode_length", "steps", "episodes", "sweeps"):
         value = getattr(recipe, key)
         if value is not None and value < 1:
@@ -100,15 +147,44 @@ def _check_ranges(recipe: Recipe) -> None:
         raise ValueError(f"initial_value: found {recipe.initial_value}; allowed: a finite number")
 
 
+def _check_exploration(recipe: Recipe) -> None:
+    epsilon, behavior = recipe.epsilon, recipe.behavior
+    if isinstance(epsilon, HarmonicEpsilon | PolynomialEpsilon):
+        power = epsilon.power if isinstance(epsilon, PolynomialEpsilon) else 1.0
+        if not (0 < epsilon.a < float("inf") and -1 < epsilon.b < float("inf") and 0 <= power < float("inf")):
+            found = f"a = {epsilon.a:g}, b = {epsilon.b:g}, power = {power:g}"
+            raise ValueError(f"epsilon: found {found}; allowed: a above 0, b above -1, power at least 0")
+        if not 0 <= epsilon.least <= 1:
+            raise ValueError(f"epsilon: found least = {epsilon.least:g}; allowed: 0 to 1")
+    if isinstance(epsilon, LinearEpsilon) and not (
+        0 <= epsilon.first <= 1 and 0 <= epsilon.last <= 1 and epsilon.steps >= 1
+    ):
+        found = f"first = {epsilon.first:g}, last = {epsilon.last:g}, steps = {epsilon.steps}"
+        raise ValueError(f"epsilon: found {found}; allowed: first and last from 0 to 1, steps at least 1")
+    if isinstance(behavior, SoftmaxBehavior) and not 0 < behavior.temperature < float("inf"):
+        raise ValueError(f"behavior: found temperature = {behavior.temperature:g}; allowed: above 0")
+    if isinstance(behavior, UpperConfidenceBehavior) and not 0 <= behavior.c < float("inf"):
+        raise ValueError(f"behavior: found c = {behavior.c:g}; allowed: at least 0")
+
+
 def _check_choices(recipe: Recipe) -> None:
     """Choices that do not go together."""
     if recipe.feed == "sweep" and recipe.target in ("next_action", "return"):
         raise ValueError(f'target: a sweep follows no path; found "{recipe.target}", allowed: greedy, policy')
-    if recipe.feed == "rollout" and (recipe.epsilon is None) == (recipe.policy is None):
-        raise ValueError("a rollout acts by exactly one of epsilon and policy")
+    acts_by = [key for key in ("epsilon", "behavior", "policy") if getattr(recipe, key) is not None]
+    if recipe.feed == "rollout" and len(acts_by) != 1:
+        raise ValueError(
+            f"a rollout acts by exactly one of epsilon, behavior and policy; found {' and '.join(acts_by) or 'none'}"
+        )
+    if recipe.feed == "sweep" and not isinstance(recipe.epsilon, int | float | None):
+        raise ValueError("epsilon: a schedule counts what is done in an environment; allowed with a sweep: a number")
+    if recipe.feed == "sweep" and recipe.behavior is not None:
+        raise ValueError("behavior: a sweep does not act; allowed with a rollout")
+    if recipe.feed == "replay" and (recipe.starts != "world" or recipe.episode_length is not None):
+        raise ValueError("starts, episode_length: a recording is as it is; allowed with a rollout")
     if recipe.target == "policy" and recipe.policy is None:
         raise ValueError('policy: it is missing; allowed with target = "policy": "uniform" or the name of an action')
-    if recipe.table == "v" and (recipe.epsilon is not None or recipe.target not in ("next_action", "return")):
+    if recipe.table == "v" and (recipe.policy is None or recipe.target not in ("next_action", "return")):
         raise ValueError(
             "table: state values alone choose no action; allowed with a policy and the target next_action or return"
         )
@@ -139,6 +215,9 @@ def read_recipe(name: str | os.PathLike[str], settings: dict[str, Any]) -> Recip
     path = library.find("agents", name)
     where = path.name if os.fspath(name) == path.stem else str(path)
     data = parse_toml(read_text(path), where=where)
+    for given, replaced in (("behavior", "epsilon"), ("epsilon", "behavior")):
+        if given in settings and replaced not in settings:
+            data.pop(replaced, None)  # the other way to choose actions
     return convert(data | settings, Recipe, where=where)
 
 

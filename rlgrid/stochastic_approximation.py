@@ -1,44 +1,44 @@
 """Robbins-Monro without an environment: estimating a mean, finding a root.
 
 Both are the update of :mod:`rlgrid.learner` on a table with one entry: the target is the sample itself, or
-``w - g(w)`` (Zhao, Secs 6.1 and 6.2; Sutton & Barto 2e, Sec. 2.4).
+``w - g(w)`` (Zhao, Secs 6.1 and 6.2; Sutton & Barto 2e, Sec. 2.4). ``docs/stochastic_approximation.md`` is the guide.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, TypeAlias, overload
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from rlgrid.asymptotics import Prediction, asymptotic_variance, no_prediction
 from rlgrid.errors import InputError
-from rlgrid.learner import Entry, Learner, NoImprovement, OneStep, land
-from rlgrid.step_sizes import Harmonic, RobbinsMonro, StepSize
-from rlgrid.targets import Return
+from rlgrid.recursion import (
+    Floats,
+    Path,
+    Problem,
+    Runs,
+    Seed,
+    Within,
+    check_within,
+    drawn,
+    follow,
+    follow_many,
+    generators,
+    starting,
+)
+from rlgrid.step_sizes import Harmonic, StepSize
 
-
-class Path(NamedTuple):
-    """Where a recursion went.
-
-    ``diverged_at`` is the number of the first iterate that is no longer finite, counted from 1 as in the books;
-    the path ends before it. ``None``: it stayed finite.
-    """
-
-    iterates: NDArray[np.float64]  # [n] w_1, w_2, ...
-    conditions: RobbinsMonro
-    diverged_at: int | None
-
-    @property
-    def last(self) -> float:
-        """The latest iterate."""
-        return float(self.iterates[-1])
+#: Standard deviation of normal noise, or a function that draws one number from a generator; none: no noise.
+Noise: TypeAlias = float | Callable[[np.random.Generator], float] | None
 
 
 def mean_estimation(samples: ArrayLike, *, step_size: StepSize = Harmonic(), start: float = 0.0) -> Path:  # noqa: B008
     """Estimate a mean from samples: w <- w + alpha (x - w) (Zhao, eq. 6.4).
 
-    With the default step size 1/k the estimate is the mean of the samples so far, and ``start`` does not matter.
+    With the default step size 1/k the estimate is the mean of the samples so far, and ``start`` does not matter. It is
+    the root of g(w) = w - E[x], so for many runs at once see :func:`find_root`.
 
     Args:
         samples: [n] finite numbers, in order.
@@ -54,63 +54,122 @@ def mean_estimation(samples: ArrayLike, *, step_size: StepSize = Harmonic(), sta
     values = np.asarray(samples, dtype=np.float64)
     if values.ndim != 1 or not np.isfinite(values).all():
         raise InputError("samples: allowed: a list of finite numbers")
-    return _iterate((lambda _, k: float(values[k])), len(values), step_size, start)
+    conditions = step_size.conditions
+    problem = Problem(lambda _, k: values[k], starting(start, None), len(values), step_size, None, conditions, False)
+    spread = float(values.var()) if values.size else 0.0
+    return follow(problem, lambda _: predictions(step_size, 1.0, spread))
+
+
+@overload
+def find_root(
+    g: Callable[[Any], Any], *, start: float = ..., steps: int = ..., step_size: StepSize = ..., noise: Noise = ...,
+    seed: Seed = ..., within: Within = ..., runs: None = ...,
+) -> Path: ...  # fmt: skip
+
+
+@overload
+def find_root(
+    g: Callable[[Any], Any], *, start: float = ..., steps: int = ..., step_size: StepSize = ..., noise: Noise = ...,
+    seed: Seed = ..., within: Within = ..., runs: int,
+) -> Runs: ...  # fmt: skip
 
 
 def find_root(
-    g: Callable[[float], float],
+    g: Callable[[Any], Any],
     *,
     start: float = 0.0,
     steps: int = 1000,
     step_size: StepSize = Harmonic(),  # noqa: B008
-    noise: Callable[[np.random.Generator], float] | None = None,
-    seed: int | None = 0,
-) -> Path:
+    noise: Noise = None,
+    seed: Seed = 0,
+    within: Within = None,
+    runs: int | None = None,
+) -> Path | Runs:
     """Find a root of a function seen through noise: w <- w - alpha (g(w) + eta) (Zhao, eq. 6.5).
 
     It converges almost surely where g' is between two positive bounds, the step sizes meet the Robbins-Monro
     conditions and the noise has mean 0 and bounded variance (Zhao, Theorem 6.1). Where g grows faster than linearly
-    it may diverge; the path then says where.
+    it may diverge; the path then says where, and ``within`` is the cure.
 
     Args:
-        g: the function.
+        g: the function; with ``runs`` it is called with an array [R] and has to work on each of its numbers.
         start: w_1.
         steps: how many updates.
         step_size: of update k.
-        noise: draws eta from a generator; none by default.
-        seed: of that generator.
+        noise: the standard deviation of normal noise, or a function that draws eta from a generator; none by default.
+        seed: of the noise.
+        within: a :class:`Projection` or :class:`ExpandingTruncation` that keeps the iterates from diverging.
+        runs: so many independent runs side by side; run r is the path with the r-th seed that
+            ``numpy.random.SeedSequence(seed)`` spawns.
+
+    Returns:
+        a :class:`Path`, or :class:`Runs`.
 
     Raises:
-        InputError: for less than one step.
+        InputError: for less than one step, negative noise, or bounds that leave the start outside.
 
     >>> import math
     >>> find_root(lambda w: math.tanh(w - 1), start=3.0, steps=2).iterates.round(4)
     array([3.    , 2.036 , 1.6478])
-    >>> find_root(lambda w: w**3 - 5, steps=20).diverged_at
-    8
+    >>> print(find_root(lambda w: w**3 - 5, steps=20).verdict[:41])
+    It diverged: iterate 8 is not finite, alt
     """
     if steps < 1:
         raise InputError(f"steps: found {steps}; allowed: at least 1")
-    generator = np.random.default_rng(seed)
+    w = starting(start, runs)
+    check_within(within, w)
+    noise_of, noise_variance = noise_in(noise, seed, steps, runs)
+    many = runs is not None
+    conditions = step_size.conditions
+    problem = Problem(lambda w, k: w - (g(w) + noise_of(k)), w, steps, step_size, within, conditions, many)
 
-    def target(w: float, _: int) -> float:
-        return w - (g(w) + (noise(generator) if noise is not None else 0.0))
+    def predict(last: Floats) -> tuple[Prediction, Prediction]:
+        return predictions(step_size, _slope(g, last.reshape(1) if many else float(last)), noise_variance)
 
-    return _iterate(target, steps, step_size, start)
+    return follow_many(problem, predict) if many else follow(problem, predict)
 
 
-def _iterate(target: Callable[[float, int], float], steps: int, step_size: StepSize, start: float) -> Path:
-    table = np.full((1, 1), float(start))
-    visits, clock = np.zeros((1, 1), np.int64), np.zeros(1, np.int64)
-    learner = Learner(table, visits, clock, 0.0, Return(), OneStep(), step_size, Entry(), NoImprovement())
-    iterates = np.empty(steps + 1)
-    iterates[0] = start
-    for k in range(steps):
-        try:
-            land(learner.credit, learner, 0, 0, target(float(table[0, 0]), k), 1.0)
-        except OverflowError:
-            table[0, 0] = np.inf
-        if not np.isfinite(table[0, 0]):
-            return Path(iterates[: k + 1], step_size.conditions, k + 2)
-        iterates[k + 1] = table[0, 0]
-    return Path(iterates, step_size.conditions, None)
+def predictions(step_size: StepSize, slope: float, noise_variance: float) -> tuple[Prediction, Prediction]:
+    """The variances that theory predicts: of the iterate, and of the average."""
+    if not noise_variance > 0:
+        none = no_prediction("there is no noise, and so no variance")
+        return none, none
+    return (
+        asymptotic_variance(step_size, slope, noise_variance),
+        asymptotic_variance(step_size, slope, noise_variance, averaged=True),
+    )
+
+
+def _slope(g: Callable[[Any], Any], w: Any) -> float:
+    """g' by a central difference; nan where g cannot be evaluated there."""
+    h = 1e-5 * max(1.0, float(np.abs(w).max()))
+    try:
+        return float(np.squeeze(g(w + h) - g(w - h))) / (2 * h)
+    except (ArithmeticError, ValueError):
+        return float("nan")
+
+
+def noise_in(noise: Noise, seed: Seed, steps: int, runs: int | None) -> tuple[Callable[[int], Any], float]:
+    """The noise of update k, a number or [R], and its variance (of a function, estimated from 4,096 draws).
+
+    Raises:
+        InputError: for a standard deviation that is negative or not finite.
+    """
+    if noise is None:
+        return (lambda _: 0.0), 0.0
+    if callable(noise):
+        draw_one = noise
+        sample = np.random.default_rng(0)
+        variance = float(np.var([draw_one(sample) for _ in range(4096)]))
+
+        def draw(generator: np.random.Generator, n: int) -> Floats:
+            return np.array([draw_one(generator) for _ in range(n)])
+    else:
+        if not 0 <= noise < np.inf:
+            raise InputError(f"noise: found {noise}; allowed: a standard deviation of at least 0, or a function")
+        std, variance = float(noise), float(noise) ** 2
+
+        def draw(generator: np.random.Generator, n: int) -> Floats:
+            return std * generator.standard_normal(n)
+
+    return drawn(generators(seed, runs), draw, steps, runs is not None), variance

@@ -14,8 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlgrid.agent import Agent, episodes_end
+from rlgrid.batch import Batch
+from rlgrid.divergence import DivergenceGuard
 from rlgrid.errors import InputError
-from rlgrid.feeds import Chunk
+from rlgrid.feeds import Chunk, Replay
 from rlgrid.observers import ExactError, Observer
 from rlgrid.spaces import spaces_of
 
@@ -50,7 +52,13 @@ class Run:
         resumed: whether it goes on with a run that was saved.
     """
 
-    def __init__(self, agent: Agent, env: gymnasium.Env[Any, Any] | TabularModel, budget: Budget) -> None:
+    def __init__(
+        self,
+        agent: Agent,
+        env: gymnasium.Env[Any, Any] | TabularModel,
+        budget: Budget,
+        batch: Batch | Replay | None = None,
+    ) -> None:
         spaces = spaces_of(env)
         if (spaces.n_states, spaces.n_actions) != agent.shape:
             raise InputError(
@@ -59,7 +67,7 @@ class Run:
             )
         self.agent = agent
         self.env = env
-        self.feed = agent.feed(env)
+        self.feed = agent.feed(env) if batch is None else _replay(agent, batch)
         self.budget = budget
         self.steps = 0
         self.episodes = 0
@@ -90,6 +98,11 @@ class Run:
         """Exact error along the way, [n, 2]: how much was done, and the greatest |v - exact v| (see ExactError)."""
         return np.array(self.exact.errors).reshape(-1, 2)
 
+    @property
+    def curve(self) -> NDArray[np.void]:
+        """Exact learning curve, a structured array with the columns that :class:`ExactError` explains."""
+        return self.exact.curve
+
     def take(self, chunk: Chunk, seconds: float) -> None:
         """Count a chunk in, and fit the length of the next one to the time that this one took."""
         self.steps += chunk.steps
@@ -116,6 +129,7 @@ def train(
     steps: int | None = None,
     episodes: int | None = None,
     sweeps: int | None = None,
+    batch: Batch | Replay | None = None,
     log: str | os.PathLike[str] | None = None,
     observers: Iterable[Observer] = (),
 ) -> Run:
@@ -127,14 +141,15 @@ def train(
         agent: from :func:`rlgrid.load_agent`; it is changed.
         env: the environment or model to learn from.
         steps, episodes, sweeps: how long; at most one of them, else the recipe's own.
+        batch: for agents that learn from a recording: it, to be replayed once a sweep.
         log: a folder for the episode log; it must not exist yet.
         observers: told of every chunk (progress bars, recorders, your own); what they do cannot change the result.
 
     Returns:
-        the run, with ``run.agent``, ``run.returns`` and ``run.errors``.
+        the run, with ``run.agent``, ``run.returns``, ``run.errors`` and ``run.curve``.
 
     Raises:
-        InputError: for a budget that is not allowed or a log folder that exists.
+        InputError: for a budget that is not allowed, a log folder that exists, or values that diverge.
 
     >>> import rlgrid
     >>> env = rlgrid.GridWorld("zhao_2x2")
@@ -142,7 +157,7 @@ def train(
     >>> run.agent.v.round(6)
     array([ 9., 10., 10., 10.])
     """
-    run = Run(agent, env, make_budget(agent, steps, episodes, sweeps))
+    run = Run(agent, env, make_budget(agent, steps, episodes, sweeps), batch)
     if log is not None:
         from rlgrid.episode_log import EpisodeLog  # sqlite3 loads when it is used
 
@@ -155,13 +170,23 @@ def proceed(run: Run, observers: Iterable[Observer] = ()) -> None:
     """Train until the budget of a run is spent: the loop behind :func:`train`, and behind a run that is resumed.
 
     Raises:
-        InputError: for a budget of episodes where episodes never end.
+        InputError: for a budget of episodes where episodes never end, or where values diverge.
     """
     _check_budget(run)
-    told = [run.exact, *observers]
+    others = list(observers)
+    run.exact = next((observer for observer in others if isinstance(observer, ExactError)), run.exact)
+    told = [run.exact, *(observer for observer in others if observer is not run.exact), DivergenceGuard()]
+
+    def tell_of_compilation() -> None:
+        for observer in told:
+            observer.compiling(run)
+
+    from rlgrid.kernels import telling_of_compilation  # Numba loads when it is used
+
     record = any(observer.records for observer in told)
     with _interrupts_held() as interrupts:
         with ExitStack() as stack:
+            stack.enter_context(telling_of_compilation(tell_of_compilation))
             for observer in told:
                 observer.begin(run)
                 stack.callback(observer.end, run)
@@ -175,6 +200,12 @@ def proceed(run: Run, observers: Iterable[Observer] = ()) -> None:
                     observer.see(run, chunk)
         if interrupts:
             raise KeyboardInterrupt
+
+
+def _replay(agent: Agent, batch: Batch | Replay) -> Replay:
+    if agent.recipe.feed != "replay":
+        raise InputError(f'{agent.recipe.name}: found a batch; allowed with feed = "replay" in the recipe')
+    return batch if isinstance(batch, Replay) else Replay(batch)
 
 
 @contextmanager
@@ -215,7 +246,7 @@ def make_budget(agent: Agent, steps: int | None, episodes: int | None, sweeps: i
         recipe = agent.recipe
         own = (("steps", recipe.steps), ("episodes", recipe.episodes), ("sweeps", recipe.sweeps))
         given = {unit: n for unit, n in own if n is not None}
-    units = ("sweeps",) if agent.recipe.feed == "sweep" else ("steps", "episodes")
+    units = ("sweeps",) if agent.recipe.feed in ("sweep", "replay") else ("steps", "episodes")
     if len(given) != 1 or next(iter(given)) not in units:
         raise InputError(
             f"{agent.recipe.name}: found {' and '.join(given) or 'no budget'}; allowed: one of {', '.join(units)}"

@@ -41,6 +41,7 @@ turn = { 0 = 0.8, 90 = 0.1, -90 = 0.1 }
 
 HARMONIC = {"kind": "harmonic", "a": 2.0, "b": 3.0}
 POLYNOMIAL = {"kind": "polynomial", "power": 0.7}
+BY_VISIT = {"kind": "polynomial", "power": 0.6, "per": "visit"}
 PER_UPDATE = {"kind": "polynomial", "a": 1.5, "b": 10.0, "power": 0.6, "per": "update"}
 
 
@@ -70,6 +71,12 @@ ROLLOUTS = {
     "mc_epsilon_greedy, long": Case("mc_epsilon_greedy", "four_rooms"),
     "mc_epsilon_greedy, first visits": Case("mc_epsilon_greedy", "frozen_lake_4x4", {"visits": "first"}),
     "mc_exploring_starts": Case("mc_exploring_starts", "noisy"),
+    "softmax": Case("expected_sarsa", "noisy", {"behavior": {"kind": "softmax", "temperature": 0.7}}),
+    "ucb": Case("expected_sarsa", "noisy", {"behavior": {"kind": "ucb", "c": 2.0}}),
+    "epsilon by visit": Case("expected_sarsa", "noisy", {"epsilon": BY_VISIT}),
+    "epsilon by episode": Case("sarsa", "noisy", {"epsilon": {"kind": "harmonic", "a": 3.0, "least": 0.05}}),
+    "epsilon by step": Case("mc_epsilon_greedy", "noisy", {"epsilon": {"kind": "polynomial", "per": "step"}}),
+    "epsilon linear": Case("q_learning", "cliff", {"epsilon": {"kind": "linear", "steps": 2000}}),
     "mc_basic": Case("mc_basic", "noisy", {"episode_length": 5, "episodes_per_pair": 2, "improve_every": 3}),
 }
 SWEEPS = {

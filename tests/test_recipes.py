@@ -59,8 +59,9 @@ def test_a_recipe_written_down_reads_back(name: str, tmp_path: Path) -> None:
 def test_every_recipe_trains_on_its_kind_of_world(name: str) -> None:
     env = GridWorld("frozen_lake_4x4")
     recipe = read_recipe(name, {})
-    unit = "sweeps" if recipe.feed == "sweep" else "steps"
-    run = rlgrid.train(load_agent(name, env, discount=0.95), env, **{unit: 300})
+    unit = "steps" if recipe.feed == "rollout" else "sweeps"
+    trace = rlgrid.Rollout(env).collect(load_agent("td0", env), steps=500) if recipe.feed == "replay" else None
+    run = rlgrid.train(load_agent(name, env, discount=0.95), env, batch=trace, **{unit: 300})
     assert run.done >= 300 and len(run.errors) > 1
     assert np.isfinite(run.agent.v).all() and run.agent.policy.sum(axis=1) == pytest.approx(1)
     assert run.agent.behavior_policy.sum(axis=1) == pytest.approx(1)
@@ -176,13 +177,27 @@ def test_an_agent_of_state_values_has_no_q() -> None:
         ("q_learning", {"epsilon": 1.1}, "epsilon: found 1.1; allowed: 0 to 1"),
         ("q_learning", {"epsilon": -0.1}, "epsilon: found -0.1; allowed: 0 to 1"),
         ("q_learning", {"epsilon": "high"}, "epsilon"),
+        ("q_learning", {"epsilon": {"kind": "harmonic", "a": 0.0}}, "epsilon: found a = 0, b = 0.*allowed: a above 0"),
+        ("q_learning", {"epsilon": {"kind": "polynomial", "least": 2.0}}, "epsilon: found least = 2; allowed: 0 to 1"),
+        ("q_learning", {"epsilon": {"kind": "linear"}}, 'epsilon: the key "steps" is missing'),
+        ("q_learning", {"epsilon": {"kind": "linear", "steps": 0}}, "first = 1, last = 0, steps = 0; allowed"),
+        ("q_learning", {"behavior": {"kind": "softmax", "temperature": 0}}, "found temperature = 0; allowed: above 0"),
+        ("q_learning", {"behavior": {"kind": "ucb", "c": -1}}, "behavior: found c = -1; allowed: at least 0"),
+        ("q_learning", {"behavior": {"kind": "ucb"}, "epsilon": 0.1}, "found epsilon and behavior"),
+        ("td0", {"behavior": {"kind": "ucb"}}, "found behavior and policy"),
+        ("value_iteration", {"behavior": {"kind": "softmax"}}, "behavior: a sweep does not act"),
+        ("value_iteration", {"epsilon": {"kind": "harmonic"}}, "epsilon: a schedule counts what is done"),
         ("q_learning", {"discount": 1.01}, "discount: found 1.01; allowed: 0 to 1"),
         ("q_learning", {"discount": -0.5}, "discount: found -0.5; allowed: 0 to 1"),
         ("q_learning", {"epsylon": 0.1}, 'epsylon.*did you mean "epsilon"'),
         ("q_learning", {"feed": "sweeep"}, "sweeep"),
         ("q_learning", {"steps": 0}, "steps: found 0; allowed: at least 1"),
         ("q_learning", {"initial_value": float("inf")}, "initial_value: found inf; allowed: a finite number"),
-        ("q_learning", {"policy": "uniform"}, "a rollout acts by exactly one of epsilon and policy"),
+        (
+            "q_learning",
+            {"policy": "uniform"},
+            "a rollout acts by exactly one of epsilon, behavior and policy; found epsilon and policy",
+        ),
         ("q_learning", {"credit": "together"}, 'credit: "together" lands at the end of a batch'),
         ("q_learning", {"table": "v"}, "table: state values alone choose no action"),
         ("q_learning", {"improve_every": 1}, "there is no policy to improve"),

@@ -10,13 +10,15 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
 import numpy as np
+from numba.core import event
 from numba.extending import overload, register_jitable
 
 from rlgrid import dispatch, learner, sampling  # noqa: F401 (the last two make the rules)
@@ -58,6 +60,28 @@ def compiled(function: F) -> F:
         return compiled_when_called
     finally:
         numba.config.CACHE_DIR = before
+
+
+class _Once(event.Listener):  # type: ignore[misc]
+    """Calls back when the first of several events starts."""
+
+    def __init__(self, tell: Callable[[], None]) -> None:
+        self._tell: Callable[[], None] | None = tell
+
+    def on_start(self, event: Any) -> None:
+        tell, self._tell = self._tell, None
+        if tell is not None:
+            tell()
+
+    def on_end(self, event: Any) -> None:
+        """Nothing."""
+
+
+@contextmanager
+def telling_of_compilation(tell: Callable[[], None]) -> Iterator[None]:
+    """Call back once where something is compiled; not where everything is found in the cache."""
+    with event.install_listener("numba:compile", _Once(tell)):
+        yield
 
 
 def _teach_numba() -> None:

@@ -11,9 +11,10 @@ from rlgrid.batch import Batch
 from rlgrid.behaviors import draw
 from rlgrid.dispatch import at
 from rlgrid.kernels import compiled
-from rlgrid.learner import Learner, full, learn, settle
+from rlgrid.learner import Learner, count_recorded, full, learn, settle
 from rlgrid.randomness import Stream
 from rlgrid.sampling import begin, sample
+from rlgrid.schedules import count
 from rlgrid.tables import Tables
 
 Ints: TypeAlias = NDArray[np.int64]
@@ -56,6 +57,7 @@ def interact(
         next_state, reward, terminated = sample(tables, state * n_actions + action, env_stream)
         elapsed += 1
         truncated = not terminated and elapsed >= episode_limit
+        count(learner.tally, state, action, terminated or truncated)
         if terminated:
             next_action, next_probability = 0, 1.0
         else:
@@ -85,6 +87,7 @@ def learn_batch(learner: Learner, batch: Batch, begin_at: int) -> int:
     """Learn from transitions ``begin_at`` on until the window is full; where that was."""
     i = begin_at
     while i < len(batch.state) and not full(learner.window):
+        count_recorded(learner, batch, i)
         learn(learner, batch, i)
         i += 1
     return i
@@ -107,6 +110,7 @@ def choose(behavior: Any, table: Floats, state: int, stream: Stream) -> tuple[in
 def observe(learner: Learner, behavior: Any, behavior_stream: Stream, batch: Batch, i: int) -> tuple[int, float]:
     """Complete transition i, which another environment made, with its next action, and learn from it."""
     action, probability = 0, 1.0
+    count_recorded(learner, batch, i)
     if not batch.terminated[at(i)]:
         action, probability = draw(behavior, learner.table, batch.next_state[at(i)], behavior_stream)
     batch.next_action[at(i)] = action

@@ -1,0 +1,180 @@
+"""What a recorded batch says about the values of the policy that made it: least squares, counting, and a comparison.
+
+One trace, many learners: replayed until nothing moves, TD(0) finds the values of the model that is counted from the
+trace (certainty equivalence), which is also the solution of LSTD; Monte Carlo finds the mean of the returns, which has
+the least squared error on the trace (Sutton & Barto 2e, Sec. 6.3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from rlgrid.batch import Batch, check_batch
+from rlgrid.errors import InputError
+from rlgrid.feeds import Replay
+
+if TYPE_CHECKING:
+    from rlgrid.agent import Agent
+
+Floats = NDArray[np.float64]
+
+
+class LeastSquares(NamedTuple):
+    """The solution w of A w = b, for K features, and the values v = Phi w of S states."""
+
+    weights: Floats  # [K]
+    v: Floats  # [S]
+    A: Floats  # [K, K]
+    b: Floats  # [K]
+
+
+def lstd(
+    batch: Batch,
+    features: ArrayLike | None = None,
+    *,
+    discount: float,
+    n_states: int | None = None,
+    ridge: float = 0.0,
+) -> LeastSquares:
+    """Least-squares TD: the fixed point of TD(0) on a batch, solved at once (Bradtke & Barto 1996; S&B 2e, Sec. 9.8).
+
+        A = sum phi(s) (phi(s) - discount (1 - terminated) phi(s'))^T + ridge I,    b = sum phi(s) r
+
+    Args:
+        batch: transitions under one policy; their weights count.
+        features: phi, [S, K]; by default a state is its own feature, and what was never acted in is worth 0.
+        discount: gamma.
+        n_states: S, by default as many as occur.
+        ridge: added to the diagonal of A, so that a batch with little in it has a solution too.
+
+    Raises:
+        InputError: for an empty batch, features that do not fit, or an A that is singular.
+    """
+    from scipy.sparse import csr_array  # SciPy loads when it is used
+
+    size, _ = check_batch(batch, n_states if features is None else len(np.asarray(features)), None)
+    if not batch.size:
+        raise InputError("batch: it is empty; allowed: at least one transition")
+    if not 0 <= ridge < np.inf:
+        raise InputError(f"ridge: found {ridge:g}; allowed: at least 0")
+    phi = np.asarray(features, dtype=np.float64) if features is not None else _own_features(batch, size)
+    if phi.ndim != 2 or not np.isfinite(phi).all():
+        raise InputError(f"features: found shape {phi.shape}; allowed: finite numbers [S, K]")
+    n, goes_on = len(phi), ~batch.terminated
+    chain = csr_array((batch.weight[goes_on], (batch.state[goes_on], batch.next_state[goes_on])), shape=(n, n))
+    visits = np.bincount(batch.state, batch.weight, n)
+    A = phi.T @ (visits[:, None] * phi - discount * (chain @ phi)) + ridge * np.eye(phi.shape[1])
+    b = phi.T @ np.bincount(batch.state, batch.weight * batch.reward, n)
+    try:
+        weights = np.asarray(np.linalg.solve(A, b), dtype=np.float64)
+    except np.linalg.LinAlgError:
+        raise InputError("lstd: A is singular; allowed: ridge above 0, or fewer features") from None
+    return LeastSquares(weights, phi @ weights, A, b)
+
+
+def _own_features(batch: Batch, n_states: int) -> Floats:
+    """[S, K]: one feature for each state that was acted in."""
+    acted = np.unique(batch.state)
+    phi = np.zeros((n_states, len(acted)))
+    phi[acted, np.arange(len(acted))] = 1.0
+    return phi
+
+
+def certainty_equivalence(
+    batch: Batch, *, discount: float, n_states: int | None = None, n_actions: int | None = None
+) -> Floats:
+    """Values [S] of the policy that was followed, in the model of maximum likelihood; both are counted from the batch.
+
+    Raises:
+        InputError: for an empty batch, or where the value is infinite at discount 1.
+    """
+    from rlgrid.model import TabularModel
+    from rlgrid.planner import evaluate_exact  # loads Numba
+
+    model = TabularModel.from_batch(batch, n_states, n_actions, discount=discount)
+    taken = np.zeros((model.n_states, model.n_actions))
+    np.add.at(taken, (batch.state, batch.action), batch.weight)
+    acted = taken.sum(axis=1) > 0
+    taken[~acted] = model.available[~acted]
+    return evaluate_exact(model, taken / taken.sum(axis=1, keepdims=True), discount=discount)
+
+
+def learn_until_settled(agent: Agent, batch: Batch, *, tol: float = 1e-12, most: int = 100_000) -> int:
+    """Replay a batch to an agent until no entry moves further than ``tol`` in a pass; how many passes it took.
+
+    Raises:
+        InputError: where it has not settled after ``most`` passes.
+    """
+    replay = Replay(batch)
+    for passes in range(1, most + 1):
+        before = agent.learner.table.copy()
+        replay.advance(agent, 1, 1, record=False)
+        with np.errstate(invalid="ignore"):  # -inf where an action is not available
+            if not np.any(np.abs(agent.learner.table - before) > tol):
+                return passes
+    raise InputError(
+        f"{agent.recipe.name}: it has not settled after {most:,} passes; allowed: a step size of 1 for credit "
+        "together, one that shrinks elsewhere, or a larger tol"
+    )
+
+
+class Comparison(NamedTuple):
+    """Estimates of several methods side by side; ``print`` shows the states that were acted in."""
+
+    methods: tuple[str, ...]  # [M]
+    values: Floats  # [S, M]
+    visits: NDArray[np.int64]  # [S]
+
+    def __str__(self) -> str:
+        widths = [max(10, len(name)) for name in self.methods]
+        head = f"{'state':>6}{'visits':>9}" + "".join(f"  {n:>{w}}" for n, w in zip(self.methods, widths, strict=True))
+        lines = [head, "─" * len(head)]
+        for state in np.flatnonzero(self.visits).tolist():
+            shown = "".join(f"  {v:>{w}.5g}" for v, w in zip(self.values[state], widths, strict=True))
+            lines.append(f"{state:>6}{self.visits[state]:>9,}{shown}")
+        return "\n".join(lines)
+
+
+def compare(
+    batch: Batch, *, discount: float, n_states: int | None = None, agents: Mapping[str, Agent] | None = None
+) -> Comparison:
+    """One trace, many learners: what each makes of the same recorded batch.
+
+    Batch TD(0), batch Monte Carlo, LSTD and certainty equivalence; and every agent given, which sees the batch once.
+
+    Args:
+        batch: transitions under one policy.
+        discount: gamma.
+        n_states: S, by default as many as occur.
+        agents: more learners by name, made for S states.
+
+    Raises:
+        InputError: for an empty batch.
+    """
+    from rlgrid.agent import Agent
+    from rlgrid.recipe import read_recipe
+
+    size, n_actions = check_batch(batch, n_states, None)
+    solved = lstd(batch, discount=discount, n_states=size)
+    columns: dict[str, Floats] = {}
+    for title, recipe in (("batch TD(0)", "batch_td"), ("batch MC", "batch_mc")):
+        learner = Agent(
+            read_recipe(recipe, {}),
+            size,
+            n_actions,
+            discount=discount,
+            policy=np.full((size, n_actions), 1 / n_actions),
+        )
+        learn_until_settled(learner, batch)
+        columns[title] = learner.v
+    columns["LSTD"] = solved.v
+    columns["certainty equivalence"] = certainty_equivalence(batch, discount=discount, n_states=size)
+    for title, agent in (agents or {}).items():
+        Replay(batch).advance(agent, 1, 1, record=False)
+        columns[title] = agent.v
+    visits = np.bincount(batch.state, minlength=size)
+    return Comparison(tuple(columns), np.column_stack(list(columns.values())), visits)
