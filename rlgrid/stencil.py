@@ -33,6 +33,9 @@ from rlgrid.methods import Problem, Solution
 #: More patterns, neighbours or actions than these make no stencil.
 MOST_PATTERNS, MOST_SIDES, MOST_ACTIONS = 4096, 16, 16
 
+#: Neighbours that a pattern has room for at least; actions and neighbours for which loops are unrolled.
+LEAST_SIDES, UNROLLED = 4, ((4, 4), (5, 4))
+
 #: Kinds of places from which states are ordered: the most rewarding one, the next where that cannot be reached, ...
 LEVELS = 8
 
@@ -113,7 +116,7 @@ def _patterns(examples: Rows, states: Ints, n_actions: int) -> _Patterns | None:
     pairs, side = np.unique(np.stack([row[moves] // n_actions, distance[moves]]), axis=1, return_inverse=True)
     first_pair = np.searchsorted(pairs[0], np.arange(n_patterns))
     column = np.arange(pairs.shape[1]) - first_pair[pairs[0]]
-    n_sides = max(1, int(column.max(initial=0)) + 1)
+    n_sides = max(LEAST_SIDES, int(column.max(initial=0)) + 1)
     if n_sides > MOST_SIDES:
         return None
     distances = np.zeros((n_patterns, n_sides), np.int64)
@@ -149,8 +152,9 @@ def _stencil(patterns: _Patterns, pattern: NDArray[np.uint16], neighbour: NDArra
         moving=moving.ravel(),
         pattern=pattern,
         neighbour=neighbour,
-        actions=tuple(range(n_actions)),
-        sides=tuple(range(n_sides)),
+        n_actions=n_actions,
+        actions=tuple(range(n_actions)) if (n_actions, n_sides) in UNROLLED else (),
+        sides=tuple(range(n_sides)) if (n_actions, n_sides) in UNROLLED else (),
     )
 
 

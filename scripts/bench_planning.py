@@ -117,7 +117,7 @@ def toolbox(model: TabularModel, discount: float) -> Callable[[], Any]:
     transitions, rewards = matrices(model)
 
     def run() -> Any:
-        process = PolicyIterationModified(transitions, rewards, discount, epsilon=TOL, max_iter=10**6, skip_check=True)
+        process = PolicyIterationModified(transitions, rewards, discount, epsilon=TOL, max_iter=10**6)
         process.run()
         return np.array(process.V)[:-1]
 

@@ -39,8 +39,9 @@ class Stencil(NamedTuple):
     moving: Floats  # [P A]
     pattern: NDArray[np.uint16]  # [m]
     neighbour: Places  # [m, D] place in the order; m for one that has the value 0
-    actions: Actions  # (0, ..., A - 1)
-    sides: Actions  # (0, ..., D - 1)
+    n_actions: int  # A
+    actions: Actions  # (0, ..., A - 1), so that A and D are known when compiling; empty for rarer sizes,
+    sides: Actions  # (0, ..., D - 1)  which share one compiled version
 
 
 @compiled
@@ -171,15 +172,27 @@ def link_blocks(neighbour: Places, links: Places) -> bool:
 
 
 @compiled
+def action_count(stencil: Stencil) -> int:
+    """A."""
+    return len(stencil.actions) if len(stencil.actions) > 0 else stencil.n_actions
+
+
+@compiled
+def side_count(stencil: Stencil) -> int:
+    """D."""
+    return len(stencil.sides) if len(stencil.sides) > 0 else stencil.neighbour.shape[1]
+
+
+@compiled
 def guess(stencil: Stencil, v: Floats) -> None:
     """First values, each from those of the states before it; what comes after a state counts as if it stayed."""
-    n_actions = len(stencil.actions)
+    n_actions = action_count(stencil)
     for j in range(len(stencil.pattern)):
         best = -np.inf
         for a in range(n_actions):
             r = int(stencil.pattern[at(j)]) * n_actions + a
             total, stay = stencil.constant[at(r)], 0.0
-            for d in range(len(stencil.sides)):
+            for d in range(side_count(stencil)):
                 t = stencil.neighbour[at(j), at(d)]
                 if j <= t < len(stencil.pattern):
                     stay += stencil.weight[at(r), at(d)]
@@ -194,7 +207,7 @@ def guess(stencil: Stencil, v: Floats) -> None:
 def rule_value(stencil: Stencil, r: int, j: int, v: Floats) -> float:
     """Value of state j under rule r, with staying solved for."""
     q: float = stencil.constant[at(r)]
-    for d in range(len(stencil.sides)):
+    for d in range(side_count(stencil)):
         q += stencil.weight[at(r), at(d)] * v[at(stencil.neighbour[at(j), at(d)])]
     return q
 
@@ -202,7 +215,7 @@ def rule_value(stencil: Stencil, r: int, j: int, v: Floats) -> float:
 @compiled
 def improve(stencil: Stencil, begin: int, end: int, v: Floats, rule: Places) -> float:
     """Give states their best action's value, in order, and remember its rule; the largest change."""
-    n_actions = len(stencil.actions)
+    n_actions = action_count(stencil)
     change = 0.0
     for j in range(begin, end):
         r = int(stencil.pattern[at(j)]) * n_actions
@@ -264,7 +277,7 @@ def relax(
 @compiled
 def residual(stencil: Stencil, v: Floats) -> tuple[float, float]:
     """max |T v - v| and max |v|."""
-    n_actions = len(stencil.actions)
+    n_actions = action_count(stencil)
     change, size = 0.0, 0.0
     for j in range(len(stencil.pattern)):
         old = v[at(j)]
