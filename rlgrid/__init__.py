@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from rlgrid.observers import ExactError as ExactError
     from rlgrid.observers import Observer as Observer
     from rlgrid.observers import ProgressBar as ProgressBar
-    from rlgrid.planner import Plan as Plan
+    from rlgrid.plan import Plan as Plan
     from rlgrid.planner import evaluate_exact as evaluate_exact
     from rlgrid.planner import solve as solve
     from rlgrid.step_sizes import Constant as Constant
@@ -62,7 +62,8 @@ _PUBLIC = {
     "linter": ("Finding", "lint_world"),
     "model": ("TabularModel",),
     "observers": ("ExactError", "Observer", "ProgressBar"),
-    "planner": ("Plan", "evaluate_exact", "solve"),
+    "plan": ("Plan",),
+    "planner": ("evaluate_exact", "solve"),
     "step_sizes": ("Constant", "Harmonic", "Polynomial"),
     "stochastic_approximation": ("find_root", "mean_estimation"),
     "training": ("Run", "train"),

@@ -32,13 +32,18 @@ from rlgrid.graph import (
     leads_out,
     reachable_from,
     regroup,
+    rows_at,
     state_of_row,
     uniform_weights,
 )
-from rlgrid.kernels.planning import NO_WEIGHT, OUTWARD, Accuracy, Rows, choose_rows, row_value, slack, sweep
+from rlgrid.kernels.planning import NO_WEIGHT, OUTWARD, Accuracy, Rows, choose_rows, row_value, row_values, slack, sweep
 from rlgrid.learner import TIE
 from rlgrid.model import TabularModel
+from rlgrid.plan import Plan, soft_policy
 from rlgrid.undiscounted import cells_in_words
+
+#: The method's name.
+AVERAGE = "average_reward"
 
 #: Sweeps before the first look whether all states can earn the same, and whether the greedy policy's own values are
 #: better ones; then again after twice as many.
@@ -46,16 +51,6 @@ FIRST_CHECK = 64
 
 #: States above which no equations are solved.
 MOST_DIRECT = 100_000
-
-
-class Average(NamedTuple):
-    """The best mean reward a step of S states, and how it is earned."""
-
-    gain: float
-    bound: float  # proven: on the gain
-    relative: Floats  # [S] values relative to a start; 0 where none leads
-    choice: Ints  # [S] greedy row of the model; -1 where no start leads
-    iterations: int
 
 
 class _Renewal(NamedTuple):
@@ -67,9 +62,9 @@ class _Renewal(NamedTuple):
     accuracy: Accuracy
 
 
-def average_optimum(
+def average_plan(
     model: TabularModel, tol: float, epsilon: float, max_sweeps: int, on_sweep: Callable[[int, Floats], object] | None
-) -> Average:
+) -> Plan:
     """The best (epsilon-soft) mean reward a step, to within ``tol``; ``on_sweep`` is told the relative values [S].
 
     Raises:
@@ -89,9 +84,7 @@ def average_optimum(
             on_sweep(k, _of_model(model, renewal, v))
         bound = OUTWARD * (0.5 * (high - low) + error)
         if bound <= tol:
-            choice = np.full(model.n_states, -1)
-            choice[renewal.state] = renewal.origin[_greedy(rows, epsilon, v)[:-1]]
-            return Average(0.5 * (low + high), bound, _of_model(model, renewal, v), choice, k)
+            return _plan(model, renewal, tol, epsilon, v, 0.5 * (low + high), bound, k)
         if high - low <= error:
             raise InputError(
                 f"{model.name}: tol {tol:g} cannot be certified in float64; allowed: at least about {2 * error:.1g}"
@@ -129,6 +122,19 @@ def _renewal(model: TabularModel) -> _Renewal:
     usable = np.diff(rows.first) > 0
     part, origin = regroup(rows, usable & reached[state_of_row(rows)], number)
     return _Renewal(part, np.flatnonzero(reached)[:-1], origin, accuracy_of(model, part, 1.0, mixed=True))
+
+
+def _plan(
+    model: TabularModel, renewal: _Renewal, tol: float, epsilon: float, v: Floats, gain: float, bound: float, k: int
+) -> Plan:
+    """For all states of the model; where no start leads, the policy is greedy for a v of 0."""
+    relative, q = _of_model(model, renewal, v), np.empty((model.n_states, model.n_actions))
+    row_values(rows_at(model, 1.0), relative, q.ravel())
+    q -= gain
+    choice = q.argmax(axis=1) + np.arange(0, q.size, model.n_actions)
+    choice[renewal.state] = renewal.origin[_greedy(renewal.rows, epsilon, v)[:-1]]
+    policy, optimal = soft_policy(model, choice, epsilon), q >= q.max(axis=1, keepdims=True) - 2.0 * tol
+    return Plan(relative, q, policy, optimal, bound, k, 1.0, AVERAGE, epsilon, None, gain=gain)
 
 
 def _of_model(model: TabularModel, renewal: _Renewal, v: Floats) -> Floats:

@@ -11,7 +11,8 @@ from rlgrid.agent import Agent, load_agent
 from rlgrid.env import GridWorld
 from rlgrid.episode_log import EpisodeLog
 from rlgrid.observers import ProgressBar
-from rlgrid.planner import Plan, evaluate_exact, solve
+from rlgrid.plan import Plan
+from rlgrid.planner import evaluate_exact, solve
 from rlgrid.playback import FPS, play_policy
 from rlgrid.text_maps import policy_map, value_map
 from rlgrid.training import Run, make_budget, proceed

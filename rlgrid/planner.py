@@ -7,14 +7,13 @@ All methods work on the model's rows of outcomes; at discount 1 on those of the 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from fractions import Fraction
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rlgrid.average_reward import average_optimum
+from rlgrid.average_reward import AVERAGE, average_plan
 from rlgrid.certificate import accuracy_of, certified, enclosure
 from rlgrid.errors import InputError, one_of
 from rlgrid.graph import Floats, Ints, rows_at, uniform_weights
@@ -33,7 +32,8 @@ from rlgrid.kernels.planning import (
 from rlgrid.learner import TIE
 from rlgrid.linear_program import basic_policy
 from rlgrid.model import TabularModel, as_model, check_policy, resolve_discount
-from rlgrid.rational import MOST_STATES, exact_optimum
+from rlgrid.plan import Plan, soft_policy
+from rlgrid.rational import MOST_STATES, exact_plan
 from rlgrid.undiscounted import Collapsed, collapse, expand, resting_classes
 from rlgrid.world import World
 
@@ -46,48 +46,8 @@ OnSweep: TypeAlias = Callable[[int, Floats], object]
 #: Sweeps (or improvements) after which an iteration is given up unless told otherwise.
 MAX_SWEEPS = 10_000_000
 
-#: The method that is not one for a discounted optimum.
-AVERAGE = "average_reward"
-
 #: Outcomes looked at between two chances to interrupt.
 CHUNK = 2**24
-
-
-@dataclass(frozen=True, eq=False)
-class Plan:
-    """A solved model: S states, A actions. Terminal states and walls have the value 0.
-
-    Attributes:
-        v: optimal values [S]; with a horizon, for that many steps to go.
-        q: action values [S, A]; -inf where an action is not available.
-        policy: [S, A], the first action whose q is within a relative 1e-12 of the best; mixed with epsilon times
-            the uniform policy where epsilon > 0. At discount 1, where waiting is free, it goes to where it pays to
-            leave. With a horizon it is the policy of the first step.
-        optimal_actions: bool [S, A], every action that the certified bound cannot rule out: those whose q is at
-            least max q - 2 bound, less rounding. All optimal actions are among them. Where the bound is
-            infinite, ``tol`` takes its place and nothing is proven. At discount 1 an action that only waits counts.
-        bound: proven bound on max |v - v*|, rounding included, both for the probabilities, rewards and discount as
-            they are stored and for the numbers that these were rounded from. Infinite: none was found (discount 1).
-        iterations: sweeps, policies, or pivots of the linear program.
-        discount, method, epsilon, horizon: what was solved, and how.
-        exact_v: optimal values [S] as fractions, with ``exact``. ``v`` and ``q`` are then rounded once, ``bound`` is
-            the rounding of ``v``, ``optimal_actions`` are the optimal ones, and ``policy`` takes the first of them.
-        gain: the best mean reward a step, with ``average_reward``. ``bound`` is then one on |gain - gain*|, ``v`` are
-            values relative to a start, so that v = max over actions of r - gain + P v; nothing is proven about these.
-    """
-
-    v: Floats
-    q: Floats
-    policy: Floats
-    optimal_actions: NDArray[np.bool_]
-    bound: float
-    iterations: int
-    discount: float
-    method: str
-    epsilon: float
-    horizon: int | None
-    exact_v: tuple[Fraction, ...] | None = field(default=None, repr=False)
-    gain: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,7 +152,7 @@ def solve(
     if method == AVERAGE:
         if discount is not None and discount != 1:
             raise InputError(f'discount: found {discount:g} with method "{AVERAGE}"; allowed: none')
-        return _average_plan(model, tol, epsilon, max_sweeps, on_sweep)
+        return average_plan(model, tol, epsilon, max_sweeps, on_sweep)
     if method == "backward_induction":
         horizon = _checked_horizon(model, horizon)
     gamma = resolve_discount(discount, model.discount)
@@ -419,46 +379,16 @@ def _plan(problem: _Problem, rows: Rows, discount: float, method: str, solution:
     _, size = choose_rows(problem.rows, epsilon, solution.v if solution.before is None else base, choice)
     if problem.collapsed is not None:
         choice = expand(problem.collapsed, rows, choice)
-    policy = _policy(model, choice, epsilon)
+    policy = soft_policy(model, choice, epsilon)
     error = bound + slack(accuracy, size) if bound < np.inf else problem.tol
     optimal = q >= q.max(axis=1, keepdims=True) - 2.0 * OUTWARD * error
     return Plan(v, q, policy, optimal, bound, solution.iterations, discount, method, epsilon, problem.horizon)
 
 
-def _policy(model: TabularModel, choice: Ints, epsilon: float) -> Floats:
-    """The (epsilon-soft) policy [S, A] that chooses one row for each state."""
-    policy = np.zeros((model.n_states, model.n_actions))
-    if epsilon > 0:
-        policy[:] = epsilon * model.available / model.available.sum(axis=1, keepdims=True)
-    policy.ravel()[choice] += 1.0 - epsilon
-    return policy
-
-
 def _exact_plan(problem: _Problem, rows: Rows, discount: float) -> Plan:
     """From a policy that is optimal as far as float64 can see, to exact values."""
-    model = problem.model
+    model, collapsed = problem.model, problem.collapsed
     if model.n_states > MOST_STATES:
         raise InputError(f"{model.name}: exact: found {model.n_states:,} states; allowed: up to {MOST_STATES:,}")
-    choice = _improved(problem, None if problem.collapsed is None else problem.collapsed.ending)[0]
-    found = exact_optimum(
-        model, problem.rows, rows, problem.collapsed, choice, discount, problem.epsilon, problem.max_sweeps
-    )
-    policy = _policy(model, found.choice, problem.epsilon)
-    return Plan(
-        *(found.v, found.q, policy, found.optimal_actions, found.bound, found.iterations, discount),
-        *("policy_iteration", problem.epsilon, None, found.exact_v),
-    )
-
-
-def _average_plan(model: TabularModel, tol: float, epsilon: float, max_sweeps: int, on_sweep: OnSweep | None) -> Plan:
-    found = average_optimum(model, tol, epsilon, max_sweeps, on_sweep)
-    q = np.empty((model.n_states, model.n_actions))
-    row_values(rows_at(model, 1.0), found.relative, q.ravel())
-    q -= found.gain
-    greedy = q.argmax(axis=1) + np.arange(0, q.size, model.n_actions)
-    policy = _policy(model, np.where(found.choice < 0, greedy, found.choice), epsilon)
-    optimal = q >= q.max(axis=1, keepdims=True) - 2.0 * tol
-    return Plan(
-        *(found.relative, q, policy, optimal, found.bound, found.iterations, 1.0, AVERAGE, epsilon, None),
-        gain=found.gain,
-    )
+    choice = _improved(problem, None if collapsed is None else collapsed.ending)[0]
+    return exact_plan(model, problem.rows, rows, collapsed, choice, discount, problem.epsilon, problem.max_sweeps)

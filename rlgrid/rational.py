@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from rlgrid.errors import InputError
-from rlgrid.graph import Bools, Floats, Ints
+from rlgrid.graph import Ints
 from rlgrid.kernels.planning import Rows
 from rlgrid.model import TabularModel
+from rlgrid.plan import Plan, soft_policy
 from rlgrid.undiscounted import Collapsed, expand
 
 if TYPE_CHECKING:
@@ -58,18 +59,6 @@ class Values(NamedTuple):
     denominator: int
 
 
-class ExactOptimum(NamedTuple):
-    """v* of S states and A actions, and what it rounds to."""
-
-    exact_v: tuple[Fraction, ...]  # [S]
-    v: Floats  # [S]
-    q: Floats  # [S, A]; -inf where an action is not available
-    optimal_actions: Bools  # [S, A]
-    choice: Ints  # [S] the first optimal row; where waiting is free, one that leads to where it pays to leave
-    bound: float  # on the rounding of v
-    iterations: int
-
-
 class _System(NamedTuple):
     """Equations sum_t left[s][t] v[t] = right[s] in integers; they count in units of ``unit[s]``."""
 
@@ -78,7 +67,7 @@ class _System(NamedTuple):
     unit: list[int]
 
 
-def exact_optimum(
+def exact_plan(
     model: TabularModel,
     rows: Rows,
     model_rows: Rows,
@@ -87,7 +76,7 @@ def exact_optimum(
     discount: float,
     epsilon: float,
     max_rounds: int,
-) -> ExactOptimum:
+) -> Plan:
     """v* from rows [R] of Q states, which are those of the model or of the collapsed one, and a choice [Q] of these.
 
     The choice may be any policy with finite values; a good one saves work.
@@ -118,7 +107,10 @@ def exact_optimum(
     distance = max(abs(Fraction(x) - y) for x, y in zip(v.tolist(), exact_v, strict=True))
     bound = float(np.nextafter(float(distance), np.inf)) if distance else 0.0
     shape = model.n_states, model.n_actions
-    return ExactOptimum(exact_v, v, q.reshape(shape), optimal.reshape(shape), best, bound, iterations)
+    return Plan(
+        *(v, q.reshape(shape), soft_policy(model, best, epsilon), optimal.reshape(shape), bound, iterations),
+        *(discount, "policy_iteration", epsilon, None, exact_v),
+    )
 
 
 def integer_rows(model: TabularModel, rows: Rows, discount: Fraction) -> IntegerRows:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from rlgrid.planner import METHODS, Plan, solve
+from rlgrid.plan import Plan
+from rlgrid.planner import METHODS, solve
 
 STATIONARY = [method for method in METHODS if method != "backward_induction"]
 EVERY_WAY = [*STATIONARY, "exact"]

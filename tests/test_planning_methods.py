@@ -16,7 +16,8 @@ from test_properties import examples
 from rlgrid import InputError, TabularModel, World, solve
 from rlgrid.graph import rows_at
 from rlgrid.linear_program import basic_policy
-from rlgrid.planner import Plan, evaluate_exact
+from rlgrid.plan import Plan
+from rlgrid.planner import evaluate_exact
 
 Floats = NDArray[np.float64]
 
