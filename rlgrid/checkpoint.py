@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlgrid.errors import InputError
-from rlgrid.learner import Episode
 
 if TYPE_CHECKING:
     from rlgrid.training import Run
@@ -76,10 +75,7 @@ def load_checkpoint(path: Path, run: Run) -> None:
         raise InputError(f"{path}: there is no checkpoint") from None
     except Exception as error:  # a damaged archive makes NumPy and zipfile raise a dozen different kinds
         raise InputError(f"{path}: not a checkpoint, or damaged: {' '.join(str(error).split())}") from None
-    while isinstance(window := run.agent.learner.window, Episode) and "learner.window.state" in saved:
-        if len(window.state) >= len(saved["learner.window.state"]):
-            break
-        run.agent.make_room()
+    run.agent.make_room(len(saved.get("learner.window.state", ())), len(saved.get("learner.credit.state", ())))
     live = _state(run)
     for name, array in (live | _counters(run)).items():
         if name not in saved or saved[name].shape != array.shape or saved[name].dtype != array.dtype:

@@ -228,7 +228,7 @@ class Rollout:
     ) -> tuple[int, int]:
         """The same loop for any environment; only choosing and learning are compiled."""
         from rlgrid.kernels.interaction import choose, observe
-        from rlgrid.learner import full
+        from rlgrid.learner import no_room
 
         index, first_action = Indexed(self.env.observation_space).index, int(self.env.action_space.start)  # type: ignore[attr-defined]
         state, action, elapsed = self.place.tolist()
@@ -250,7 +250,7 @@ class Rollout:
             batch.terminated[i], batch.truncated[i], batch.behavior_probability[i] = terminated, truncated, probability
             state = next_state
             action, probability = observe(agent.learner, agent.behavior, agent.streams[0], batch, i)
-            if full(agent.learner.window):
+            if no_room(agent.learner):
                 agent.make_room()
             total += float(reward)
             steps += 1

@@ -101,7 +101,7 @@ def find_root(
 
 def _iterate(target: Callable[[float, int], float], steps: int, step_size: StepSize, start: float) -> Path:
     table = np.full((1, 1), float(start))
-    visits, clock = np.zeros((1, 1), np.int64), np.zeros(1, np.int64)
+    visits, clock = np.zeros((1, 1)), np.zeros(1, np.int64)
     learner = Learner(table, visits, clock, 0.0, Return(), OneStep(), step_size, Entry(), NoImprovement())
     iterates = np.empty(steps + 1)
     iterates[0] = start

@@ -1,16 +1,20 @@
 """Targets: what a transition says the value of its next state is.
 
-With :class:`OneStep` windows an update aims at ``r + discount * (1 - terminated) * bootstrap``; with :class:`Episode`
-windows at the return, and no bootstrapped value is asked for.
+An update aims at ``r + discount * (1 - terminated) * bootstrap``; a :class:`rlgrid.windows.Window` puts more rewards
+between the two.
 """
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple, TypeAlias
 
+import numpy as np
+from numpy.typing import NDArray
+
 from rlgrid.batch import Batch
-from rlgrid.behaviors import LEAST, Actions, Behavior, Table, expected, greatest
-from rlgrid.dispatch import at, choice, rule
+from rlgrid.behaviors import LEAST, Actions, Behavior, Table, expected, greatest, width
+from rlgrid.dispatch import at, choice, function, rule
+from rlgrid.randomness import Stream, uniform
 
 
 class Greedy(NamedTuple):
@@ -33,7 +37,20 @@ class Return(NamedTuple):
     """Nothing: the target is the return itself (Monte Carlo)."""
 
 
-Target: TypeAlias = Greedy | NextAction | Expected | Return
+class Double(NamedTuple):
+    """The action that one of two tables takes for the best, valued by the other: double Q-learning.
+
+    A coin says which of them is to move (S&B 2e, eq. 6.10; van Hasselt, Double Q-learning, NeurIPS 2010).
+    """
+
+    first: Table  # [S, A]
+    second: Table  # [S, A]
+    turn: NDArray[np.int64]  # [1] 0: the first table is to move
+    stream: Stream
+    actions: Actions
+
+
+Target: TypeAlias = Greedy | NextAction | Expected | Return | Double
 
 
 @rule
@@ -63,3 +80,39 @@ def _expected(target: Expected, table: Table, batch: Batch, i: int) -> float:
 @choice(bootstrap, Return)
 def _return(target: Return, table: Table, batch: Batch, i: int) -> float:
     return 0.0
+
+
+@choice(bootstrap, Double)
+def _double(target: Double, table: Table, batch: Batch, i: int) -> float:
+    target.turn[0] = int(uniform(target.stream) < 0.5)
+    if target.turn[0] == 0:
+        return _cross_value(target.first, target.second, table, target.actions, batch.next_state[at(i)])
+    return _cross_value(target.second, target.first, table, target.actions, batch.next_state[at(i)])
+
+
+@function
+def _cross_value(chooses: Table, values: Table, table: Table, actions: Actions, state: int) -> float:
+    """The value in one table of the available action that the other takes for the best (the first of equals)."""
+    best, chosen = -np.inf, 0
+    for a in range(width(table, actions)):
+        if table[at(state), at(a)] > -np.inf and chooses[at(state), at(a)] > best:
+            best, chosen = chooses[at(state), at(a)], a
+    value: float = max(values[at(state), at(chosen)], LEAST)
+    return value
+
+
+@rule
+def follows(target: Any, table: Table, batch: Batch, i: int) -> bool:  # type: ignore[empty-body]
+    """Whether the action after transition i is one that the target could have taken; else traces end (Watkins)."""
+
+
+@choice(follows, NextAction)
+@choice(follows, Expected)
+def _follows_always(target: Any, table: Table, batch: Batch, i: int) -> bool:
+    return True
+
+
+@choice(follows, Greedy)
+def _follows_greedy(target: Greedy, table: Table, batch: Batch, i: int) -> bool:
+    best = greatest(table, target.actions, batch.next_state[at(i)])
+    return bool(table[at(batch.next_state[at(i)]), at(batch.next_action[at(i)])] == best)

@@ -19,10 +19,10 @@ from rlgrid.batch import Batch, joined
 from rlgrid.checkpoint import load_checkpoint, save_checkpoint
 from rlgrid.errors import InputError
 from rlgrid.feeds import Chunk, Rollout
-from rlgrid.learner import Episode
 from rlgrid.observers import ExactError, Observer, ProgressBar
 from rlgrid.spaces import model_of
 from rlgrid.training import Budget, Run, proceed
+from rlgrid.windows import Window
 
 #: Rollouts whose chunks may be cut anywhere; mc_basic's chunk is one batch.
 FREE = [name for name in ROLLOUTS if name != "mc_basic"]
@@ -105,7 +105,7 @@ def test_a_limit_of_episodes_ends_a_chunk_and_changes_nothing() -> None:
 
 def test_an_episode_longer_than_the_window_makes_room() -> None:
     agent, env = ROLLOUTS["mc_epsilon_greedy, long"].make()
-    assert isinstance(agent.learner.window, Episode)
+    assert isinstance(agent.learner.window, Window)
     before = len(agent.learner.window.state)
     finished = drive(agent, agent.feed(env), chunks=[STEPS]).finished
     assert finished.length.max() > before

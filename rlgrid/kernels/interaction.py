@@ -11,7 +11,7 @@ from rlgrid.batch import Batch
 from rlgrid.behaviors import draw
 from rlgrid.dispatch import at
 from rlgrid.kernels import compiled
-from rlgrid.learner import Learner, full, learn, settle
+from rlgrid.learner import Learner, learn, no_room, settle
 from rlgrid.randomness import Stream
 from rlgrid.sampling import begin, sample
 from rlgrid.tables import Tables
@@ -36,7 +36,7 @@ def interact(
     max_episodes: int,
     episode_limit: int,
 ) -> tuple[int, int]:
-    """Act and learn until a limit is met or the learner's window is full; steps and episodes done.
+    """Act and learn until a limit is met or the learner has no room; steps and episodes done.
 
     ``place`` [3] and ``gauge`` [2] carry over from chunk to chunk: state (-1: an episode is to begin), pending action
     and steps of this episode; probability of the pending action and return of this episode. Transitions go into
@@ -48,7 +48,7 @@ def interact(
     steps = 0
     episodes = 0
     i = 0
-    while steps < max_steps and episodes < max_episodes and not full(learner.window):
+    while steps < max_steps and episodes < max_episodes and not no_room(learner):
         if state < 0:
             state, action, probability = begin(starts, behavior, learner.table, tables, env_stream, behavior_stream)
             elapsed = 0
@@ -82,9 +82,9 @@ def interact(
 
 @compiled
 def learn_batch(learner: Learner, batch: Batch, begin_at: int) -> int:
-    """Learn from transitions ``begin_at`` on until the window is full; where that was."""
+    """Learn from transitions ``begin_at`` on until the learner has no room; where that was."""
     i = begin_at
-    while i < len(batch.state) and not full(learner.window):
+    while i < len(batch.state) and not no_room(learner):
         learn(learner, batch, i)
         i += 1
     return i
