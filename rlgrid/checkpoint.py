@@ -32,18 +32,18 @@ def write_atomically(path: Path, content: bytes) -> None:
         raise
 
 
-def _arrays(record: Any, prefix: str) -> Iterator[tuple[str, NDArray[Any]]]:
+def arrays_of(record: Any, prefix: str) -> Iterator[tuple[str, NDArray[Any]]]:
     """The arrays in nested NamedTuples, with dotted names."""
     for name, value in zip(record._fields, record, strict=True):
         if isinstance(value, np.ndarray):
             yield f"{prefix}.{name}", value
         elif hasattr(value, "_fields"):
-            yield from _arrays(value, f"{prefix}.{name}")
+            yield from arrays_of(value, f"{prefix}.{name}")
 
 
 def _state(run: Run) -> dict[str, NDArray[Any]]:
     """The live arrays of a run: the learner's, the random streams, and where the feed stands."""
-    arrays = dict(_arrays(run.agent.learner, "learner")) | dict(_arrays(run.agent.behavior, "behavior"))
+    arrays = dict(arrays_of(run.agent.learner, "learner")) | dict(arrays_of(run.agent.behavior, "behavior"))
     arrays |= {f"stream.{i}": stream for i, stream in enumerate(run.agent.streams)}
     arrays |= {f"feed.{name}": array for name, array in run.feed.state().items()}
     return arrays

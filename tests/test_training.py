@@ -15,6 +15,7 @@ from gymnasium.wrappers import TransformReward
 from plain_run import ROLLOUTS, STEPS, SWEEPS, drive, hashes, learned, of_episodes
 
 import rlgrid
+from rlgrid import library
 from rlgrid.batch import Batch, joined
 from rlgrid.checkpoint import load_checkpoint, save_checkpoint
 from rlgrid.errors import InputError
@@ -47,6 +48,10 @@ class Recorder(Observer):
 
     def next_look(self, run: Run) -> int:
         return (run.done // 37 + 1) * 37
+
+
+def test_every_recipe_is_among_the_cases() -> None:
+    assert {case.recipe for case in (ROLLOUTS | SWEEPS).values()} == set(library.names("agents"))
 
 
 # Compiled and plain
@@ -295,7 +300,15 @@ def test_chosen_starts_and_collected_batches() -> None:
 
 
 def test_a_checkpoint_puts_a_run_back(tmp_path: Path) -> None:
-    for name in ("q_learning, harmonic", "mc_epsilon_greedy, long", "mc_basic"):
+    for name in (
+        "q_learning, harmonic",
+        "mc_epsilon_greedy, long",
+        "mc_basic",
+        "n_step_td, off-policy",
+        "sarsa_lambda, whole episodes",
+        "double_q_learning",
+        "dyna_q",
+    ):
         agent, env = ROLLOUTS[name].make()
         run = Run(agent, env, Budget("steps", 1234))
         proceed(run)
