@@ -8,7 +8,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rlgrid.batch import empty_batch
 from rlgrid.behaviors import Behavior, EpsilonGreedy, Stored, action_tuple
 from rlgrid.corrections import (
     Correction,
@@ -172,9 +171,6 @@ def _planning(recipe: Recipe, shape: tuple[int, int], stream: Stream) -> NoPlann
     if not recipe.planning_steps:
         return NoPlanning()
     rows, memory = shape[0] * shape[1], recipe.model_memory
-    imagined = empty_batch(1)
-    for column in (imagined.next_action, imagined.truncated, imagined.behavior_probability):
-        column[:] = 0
     return Dyna(
         steps=recipe.planning_steps,
         bonus=recipe.exploration_bonus,
@@ -185,6 +181,5 @@ def _planning(recipe: Recipe, shape: tuple[int, int], stream: Stream) -> NoPlann
         last=np.zeros(rows, np.int64),
         known=np.zeros(shape[0], np.int64),
         clock=np.zeros(2, np.int64),
-        imagined=imagined,
         stream=stream,
     )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from rlgrid.batch import Batch
+from rlgrid.batch import Transition
 from rlgrid.behaviors import Table
 from rlgrid.dispatch import at, choice, function, rule
 from rlgrid.step_sizes import rate
@@ -91,15 +91,15 @@ def _land_together(credit: Together, learner: Learner, state: int, column: int, 
 
 
 @rule
-def foresee(credit: Any, learner: Learner, batch: Batch, i: int) -> None:
-    """Keep what a trace has to know of the step that follows transition i, before anything lands."""
+def foresee(credit: Any, learner: Learner, step: Transition) -> None:
+    """Keep what a trace has to know of the step that follows a transition, before anything lands."""
 
 
 @choice(foresee, Entry)
 @choice(foresee, EntryOfTwo)
 @choice(foresee, Nowhere)
 @choice(foresee, Together)
-def _foresee_nothing(credit: Any, learner: Learner, batch: Batch, i: int) -> None:
+def _foresee_nothing(credit: Any, learner: Learner, step: Transition) -> None:
     pass
 
 

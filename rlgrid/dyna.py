@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from rlgrid.batch import Batch
+from rlgrid.batch import Transition
 from rlgrid.dispatch import at, choice, function, rule
 from rlgrid.randomness import Stream, uniform
 from rlgrid.windows import absorb
@@ -40,44 +40,42 @@ class Dyna(NamedTuple):
     last: Ints  # [R] the transition at which it was tried last
     known: Ints  # [S] states in which something was tried, in order of discovery
     clock: Ints  # [2] transitions so far, and known states
-    imagined: Batch  # [1] the transition that is learned from in planning
     stream: Stream
 
 
 @rule
-def plan(planning: Any, learner: Learner, batch: Batch, i: int) -> None:
-    """Take transition i into the model, and learn from transitions drawn from it."""
+def plan(planning: Any, learner: Learner, step: Transition) -> None:
+    """Take a transition into the model, and learn from transitions drawn from it."""
 
 
 @choice(plan, NoPlanning)
-def _plan_nothing(planning: NoPlanning, learner: Learner, batch: Batch, i: int) -> None:
+def _plan_nothing(planning: NoPlanning, learner: Learner, step: Transition) -> None:
     pass
 
 
 @choice(plan, Dyna)
-def _plan_dyna(planning: Dyna, learner: Learner, batch: Batch, i: int) -> None:
-    _note(planning, learner.table.shape[1], batch, i)
+def _plan_dyna(planning: Dyna, learner: Learner, step: Transition) -> None:
+    _note(planning, learner.table.shape[1], step)
     for _ in range(planning.steps):
         state = planning.known[at(int(uniform(planning.stream) * planning.clock[1]))]
-        _imagine(planning, learner, state, _pick(planning, learner, state))
-        absorb(learner.window, learner, planning.imagined, 0)
+        absorb(learner.window, learner, _imagine(planning, learner, state, _pick(planning, learner, state)))
 
 
 @function
-def _note(planning: Dyna, n_actions: int, batch: Batch, i: int) -> None:
-    """Put transition i in the place of the oldest of its row."""
-    state = batch.state[at(i)]
+def _note(planning: Dyna, n_actions: int, step: Transition) -> None:
+    """Put a transition in the place of the oldest of its row."""
+    state = step.state
     before = 0
     for a in range(n_actions):
         before += planning.tried[at(state * n_actions + a)]
     if before == 0:
         planning.known[at(planning.clock[1])] = state
         planning.clock[1] += 1
-    row = state * n_actions + batch.action[at(i)]
+    row = state * n_actions + step.action
     place = planning.tried[at(row)] % planning.next_state.shape[1]
-    planning.next_state[at(row), at(place)] = batch.next_state[at(i)]
-    planning.reward[at(row), at(place)] = batch.reward[at(i)]
-    planning.terminated[at(row), at(place)] = batch.terminated[at(i)]
+    planning.next_state[at(row), at(place)] = step.next_state
+    planning.reward[at(row), at(place)] = step.reward
+    planning.terminated[at(row), at(place)] = step.terminated
     planning.tried[at(row)] += 1
     planning.clock[0] += 1
     planning.last[at(row)] = planning.clock[0]
@@ -108,7 +106,7 @@ def _pick(planning: Dyna, learner: Learner, state: int) -> int:
 
 
 @function
-def _imagine(planning: Dyna, learner: Learner, state: int, action: int) -> None:
+def _imagine(planning: Dyna, learner: Learner, state: int, action: int) -> Transition:
     """Draw an outcome; an action never tried is taken to lead back for no reward (S&B 2e, Sec. 8.3)."""
     row = state * learner.table.shape[1] + action
     seen = min(planning.tried[at(row)], planning.next_state.shape[1])
@@ -118,7 +116,5 @@ def _imagine(planning: Dyna, learner: Learner, state: int, action: int) -> None:
         next_state, reward = planning.next_state[at(row), at(place)], planning.reward[at(row), at(place)]
         terminated = planning.terminated[at(row), at(place)]
     idle = planning.clock[0] - planning.last[at(row)]
-    imagined = planning.imagined
-    imagined.state[0], imagined.action[0], imagined.next_state[0] = state, action, next_state
-    imagined.reward[0] = reward + planning.bonus * math.sqrt(idle)
-    imagined.terminated[0] = terminated
+    reward += planning.bonus * math.sqrt(idle)
+    return Transition(state, action, reward, next_state, 0, terminated, False, 1.0, 1.0)

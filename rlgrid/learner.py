@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from rlgrid.batch import Batch
+from rlgrid.batch import Transition
 from rlgrid.behaviors import Table, greatest
 from rlgrid.corrections import Correction, NoCorrection
 from rlgrid.credits import Entry, EntryOfTwo, Nowhere, Together, crowded, land, land_rest
@@ -79,10 +79,10 @@ class Learner(NamedTuple):
 
 
 @function
-def learn(learner: Learner, batch: Batch, i: int) -> None:
-    """Learn from transition i."""
-    absorb(learner.window, learner, batch, i)
-    plan(learner.planning, learner, batch, i)
+def learn(learner: Learner, step: Transition) -> None:
+    """Learn from a transition."""
+    absorb(learner.window, learner, step)
+    plan(learner.planning, learner, step)
 
 
 @function

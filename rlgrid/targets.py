@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from rlgrid.batch import Batch
+from rlgrid.batch import Transition
 from rlgrid.behaviors import LEAST, Actions, Behavior, Table, expected, greatest, width
 from rlgrid.dispatch import at, choice, function, rule
 from rlgrid.randomness import Stream, uniform
@@ -54,40 +54,40 @@ Target: TypeAlias = Greedy | NextAction | Expected | Return | Double
 
 
 @rule
-def bootstrap(target: Any, table: Table, batch: Batch, i: int) -> float:  # type: ignore[empty-body]
-    """The value of the next state of transition i."""
+def bootstrap(target: Any, table: Table, step: Transition) -> float:  # type: ignore[empty-body]
+    """The value of the next state of a transition."""
 
 
 @choice(bootstrap, Greedy)
-def _greedy(target: Greedy, table: Table, batch: Batch, i: int) -> float:
-    return greatest(table, target.actions, batch.next_state[at(i)])
+def _greedy(target: Greedy, table: Table, step: Transition) -> float:
+    return greatest(table, target.actions, step.next_state)
 
 
 @choice(bootstrap, NextAction)
-def _next_action(target: NextAction, table: Table, batch: Batch, i: int) -> float:
-    column = batch.next_action[at(i)] if table.shape[1] > 1 else 0
+def _next_action(target: NextAction, table: Table, step: Transition) -> float:
+    column = step.next_action if table.shape[1] > 1 else 0
     # Where an episode ends, the action that nobody takes may not be available: 0 times -inf would not be a number.
-    value: float = max(table[at(batch.next_state[at(i)]), at(column)], LEAST)
+    value: float = max(table[at(step.next_state), at(column)], LEAST)
     return value
 
 
 @choice(bootstrap, Expected)
-def _expected(target: Expected, table: Table, batch: Batch, i: int) -> float:
-    value: float = expected(target.policy, table, batch.next_state[at(i)])
+def _expected(target: Expected, table: Table, step: Transition) -> float:
+    value: float = expected(target.policy, table, step.next_state)
     return value
 
 
 @choice(bootstrap, Return)
-def _return(target: Return, table: Table, batch: Batch, i: int) -> float:
+def _return(target: Return, table: Table, step: Transition) -> float:
     return 0.0
 
 
 @choice(bootstrap, Double)
-def _double(target: Double, table: Table, batch: Batch, i: int) -> float:
+def _double(target: Double, table: Table, step: Transition) -> float:
     target.turn[0] = int(uniform(target.stream) < 0.5)
     if target.turn[0] == 0:
-        return _cross_value(target.first, target.second, table, target.actions, batch.next_state[at(i)])
-    return _cross_value(target.second, target.first, table, target.actions, batch.next_state[at(i)])
+        return _cross_value(target.first, target.second, table, target.actions, step.next_state)
+    return _cross_value(target.second, target.first, table, target.actions, step.next_state)
 
 
 @function
@@ -102,17 +102,17 @@ def _cross_value(chooses: Table, values: Table, table: Table, actions: Actions, 
 
 
 @rule
-def follows(target: Any, table: Table, batch: Batch, i: int) -> bool:  # type: ignore[empty-body]
-    """Whether the action after transition i is one that the target could have taken; else traces end (Watkins)."""
+def follows(target: Any, table: Table, step: Transition) -> bool:  # type: ignore[empty-body]
+    """Whether the action after a transition is one that the target could have taken; else traces end (Watkins)."""
 
 
 @choice(follows, NextAction)
 @choice(follows, Expected)
-def _follows_always(target: Any, table: Table, batch: Batch, i: int) -> bool:
+def _follows_always(target: Any, table: Table, step: Transition) -> bool:
     return True
 
 
 @choice(follows, Greedy)
-def _follows_greedy(target: Greedy, table: Table, batch: Batch, i: int) -> bool:
-    best = greatest(table, target.actions, batch.next_state[at(i)])
-    return bool(table[at(batch.next_state[at(i)]), at(batch.next_action[at(i)])] == best)
+def _follows_greedy(target: Greedy, table: Table, step: Transition) -> bool:
+    best = greatest(table, target.actions, step.next_state)
+    return bool(table[at(step.next_state), at(step.next_action)] == best)

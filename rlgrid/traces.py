@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from rlgrid.batch import Batch
+from rlgrid.batch import Transition
 from rlgrid.credits import crowded, foresee, land, land_rest
 from rlgrid.dispatch import at, choice, function, rule
 from rlgrid.step_sizes import rate
@@ -105,14 +105,14 @@ def _drift_dutch(kind: Dutch, moved: float) -> float:
 
 
 @choice(foresee, Trace)
-def _foresee(credit: Trace, learner: Learner, batch: Batch, i: int) -> None:
-    if batch.terminated[at(i)] or batch.truncated[at(i)]:
+def _foresee(credit: Trace, learner: Learner, step: Transition) -> None:
+    if step.terminated or step.truncated:
         credit.ahead[0] = 0.0
         return
-    column = batch.next_action[at(i)] if learner.table.shape[1] > 1 else 0
-    goes_on = follows(learner.target, learner.table, batch, i)
+    column = step.next_action if learner.table.shape[1] > 1 else 0
+    goes_on = follows(learner.target, learner.table, step)
     credit.ahead[0] = learner.discount * credit.decay if goes_on else 0.0
-    credit.ahead[1] = learner.table[at(batch.next_state[at(i)]), at(column)]
+    credit.ahead[1] = learner.table[at(step.next_state), at(column)]
 
 
 @choice(land, Trace)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from rlgrid.batch import Batch
+from rlgrid.batch import Transition
 from rlgrid.corrections import correct, corrected
 from rlgrid.credits import foresee, land
 from rlgrid.dispatch import at, choice, function, rule
@@ -21,7 +21,7 @@ Floats: TypeAlias = NDArray[np.float64]
 
 
 class OneStep(NamedTuple):
-    """Every transition is a target of its own."""
+    """Every a transitions a target of its own."""
 
 
 class Window(NamedTuple):
@@ -50,36 +50,36 @@ WHOLE_EPISODE = 2**62
 
 
 @rule
-def absorb(window: Any, learner: Learner, batch: Batch, i: int) -> None:
-    """Take transition i into the window, and update what has become due."""
+def absorb(window: Any, learner: Learner, step: Transition) -> None:
+    """Take a transition into the window, and update what has become due."""
 
 
 @choice(absorb, OneStep)
-def _absorb_one_step(window: OneStep, learner: Learner, batch: Batch, i: int) -> None:
-    value = bootstrap(learner.target, learner.table, batch, i)
-    target = batch.reward[at(i)] + learner.discount * (1.0 - batch.terminated[at(i)]) * value
-    column = batch.action[at(i)] if learner.table.shape[1] > 1 else 0
-    foresee(learner.credit, learner, batch, i)
-    land(learner.credit, learner, batch.state[at(i)], column, target, batch.weight[at(i)])
+def _absorb_one_step(window: OneStep, learner: Learner, step: Transition) -> None:
+    value = bootstrap(learner.target, learner.table, step)
+    target = step.reward + learner.discount * (1.0 - step.terminated) * value
+    column = step.action if learner.table.shape[1] > 1 else 0
+    foresee(learner.credit, learner, step)
+    land(learner.credit, learner, step.state, column, target, step.weight)
 
 
 @choice(absorb, Window)
-def _absorb_window(window: Window, learner: Learner, batch: Batch, i: int) -> None:
+def _absorb_window(window: Window, learner: Learner, step: Transition) -> None:
     if window.span[1] == len(window.state):
         _move_to_front(window)
     end = window.span[1]
-    window.state[at(end)], window.action[at(end)] = batch.state[at(i)], batch.action[at(i)]
-    window.reward[at(end)] = batch.reward[at(i)]
+    window.state[at(end)], window.action[at(end)] = step.state, step.action
+    window.reward[at(end)] = step.reward
     if len(window.probability) > 0:
-        window.probability[at(end)] = batch.behavior_probability[at(i)]
+        window.probability[at(end)] = step.behavior_probability
     window.span[1] = end + 1
     if window.visits == 1:
-        column = batch.action[at(i)] if learner.table.shape[1] > 1 else 0
-        window.seen[at(batch.state[at(i)]), at(column)] += 1
-    ended = batch.terminated[at(i)] or batch.truncated[at(i)]
+        column = step.action if learner.table.shape[1] > 1 else 0
+        window.seen[at(step.state), at(column)] += 1
+    ended = step.terminated or step.truncated
     if ended or end + 1 - window.span[0] == window.n:
-        value = bootstrap(learner.target, learner.table, batch, i)
-        _walk_back(window, learner, (1.0 - batch.terminated[at(i)]) * value, ended)
+        value = bootstrap(learner.target, learner.table, step)
+        _walk_back(window, learner, (1.0 - step.terminated) * value, ended)
 
 
 @function

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from rlgrid.batch import Batch
+from rlgrid.batch import Batch, Transition, transition, write
 from rlgrid.behaviors import draw
 from rlgrid.dispatch import at
 from rlgrid.kernels import compiled
@@ -40,14 +40,13 @@ def interact(
 
     ``place`` [3] and ``gauge`` [2] carry over from chunk to chunk: state (-1: an episode is to begin), pending action
     and steps of this episode; probability of the pending action and return of this episode. Transitions go into
-    ``batch`` from its beginning, round and round where it is shorter than the chunk.
+    ``batch``, which has room for all of them or for none.
     """
     state, action, elapsed = place[0], place[1], place[2]
     probability, total = gauge[0], gauge[1]
     n_actions = (len(tables.first) - 1) // learner.table.shape[0]
     steps = 0
     episodes = 0
-    i = 0
     while steps < max_steps and episodes < max_episodes and not no_room(learner):
         if state < 0:
             state, action, probability = begin(starts, behavior, learner.table, tables, env_stream, behavior_stream)
@@ -60,14 +59,12 @@ def interact(
             next_action, next_probability = 0, 1.0
         else:
             next_action, next_probability = draw(behavior, learner.table, next_state, behavior_stream)
-        batch.state[at(i)], batch.action[at(i)], batch.reward[at(i)] = state, action, reward
-        batch.next_state[at(i)], batch.next_action[at(i)] = next_state, next_action
-        batch.terminated[at(i)], batch.truncated[at(i)] = terminated, truncated
-        batch.behavior_probability[at(i)] = probability
-        learn(learner, batch, i)
+        step = Transition(state, action, reward, int(next_state), next_action, terminated, truncated, probability, 1.0)
+        if len(batch.state) > 0:
+            write(batch, steps, step)
+        learn(learner, step)
         total += reward
         steps += 1
-        i = i + 1 if i + 1 < len(batch.state) else 0
         if terminated or truncated:
             finished.total[at(episodes)], finished.length[at(episodes)] = total, elapsed
             finished.terminated[at(episodes)], finished.final_state[at(episodes)] = terminated, next_state
@@ -85,7 +82,7 @@ def learn_batch(learner: Learner, batch: Batch, begin_at: int) -> int:
     """Learn from transitions ``begin_at`` on until the learner has no room; where that was."""
     i = begin_at
     while i < len(batch.state) and not no_room(learner):
-        learn(learner, batch, i)
+        learn(learner, transition(batch, i))
         i += 1
     return i
 
@@ -110,5 +107,5 @@ def observe(learner: Learner, behavior: Any, behavior_stream: Stream, batch: Bat
     if not batch.terminated[at(i)]:
         action, probability = draw(behavior, learner.table, batch.next_state[at(i)], behavior_stream)
     batch.next_action[at(i)] = action
-    learn(learner, batch, i)
+    learn(learner, transition(batch, i))
     return action, probability
