@@ -32,7 +32,9 @@ class World(NamedTuple):
 def world_of(name: str) -> World:
     """A catalog world as flat tables."""
     rows = [row for actions in rlgrid.GridWorld(name).P.values() for row in actions.values()]
-    world = World(np.full(len(rows), 2.0), np.full(len(rows), 2.0), *(np.zeros((len(rows), 3), t) for t in (int, float, bool)))
+    world = World(
+        np.full(len(rows), 2.0), np.full(len(rows), 2.0), *(np.zeros((len(rows), 3), t) for t in (int, float, bool))
+    )
     for i, row in enumerate(rows):
         cumulative = np.cumsum([outcome[0] for outcome in row])
         for j, (_, next_state, reward, terminated) in enumerate(row):
@@ -66,7 +68,7 @@ def choose(q: Any, state: int, epsilon: float, u: float) -> int:
     q0, q1, q2, q3 = q[at(state), 0], q[at(state), 1], q[at(state), 2], q[at(state), 3]
     if u < epsilon:
         return int(u * (4.0 / epsilon))
-    best = max(max(q0, q1), max(q2, q3))
+    best = max(q0, q1, q2, q3)
     ties = (q0 == best) + (q1 == best) + (q2 == best) + (q3 == best)
     if ties == 1:
         return (q1 == best) + 2 * (q2 == best) + 3 * (q3 == best)
@@ -93,7 +95,7 @@ def q_learning(world: Any, q: Any, steps: int, alpha: float, gamma: float, epsil
         j = (u >= world.first[at(row)]) + (u >= world.second[at(row)])
         t = world.next_state[at(row), at(j)]
         terminated = world.terminated[at(row), at(j)]
-        value = max(max(q[at(t), 0], q[at(t), 1]), max(q[at(t), 2], q[at(t), 3]))
+        value = max(q[at(t), 0], q[at(t), 1], q[at(t), 2], q[at(t), 3])
         target = world.reward[at(row), at(j)] + gamma * (1.0 - terminated) * value
         q[at(state), at(action)] += alpha * (target - q[at(state), at(action)])
         elapsed += 1
@@ -142,7 +144,7 @@ def expected_sarsa(world: Any, q: Any, steps: int, alpha: float, gamma: float, e
         t = world.next_state[at(row), at(j)]
         terminated = world.terminated[at(row), at(j)]
         q0, q1, q2, q3 = q[at(t), 0], q[at(t), 1], q[at(t), 2], q[at(t), 3]
-        value = (1.0 - epsilon) * max(max(q0, q1), max(q2, q3)) + 0.25 * epsilon * (q0 + q1 + q2 + q3)
+        value = (1.0 - epsilon) * max(q0, q1, q2, q3) + 0.25 * epsilon * (q0 + q1 + q2 + q3)
         target = world.reward[at(row), at(j)] + gamma * (1.0 - terminated) * value
         q[at(state), at(action)] += alpha * (target - q[at(state), at(action)])
         elapsed += 1
