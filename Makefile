@@ -31,6 +31,7 @@ lint: $(INSTALLED)
 
 bench: $(INSTALLED)
 	$(BIN)/python scripts/bench_core.py
+	$(BIN)/python scripts/bench_learning.py
 
 format: $(INSTALLED)
 	$(BIN)/python -m ruff format .

@@ -14,7 +14,15 @@ from rlgrid.behaviors import (
     UpperConfidence,
     action_tuple,
 )
-from rlgrid.recipe import EpsilonKeys, HarmonicEpsilon, LinearEpsilon, PolynomialEpsilon, Recipe, SoftmaxBehavior
+from rlgrid.recipe import (
+    EpsilonKeys,
+    HarmonicEpsilon,
+    LinearEpsilon,
+    PolynomialEpsilon,
+    Recipe,
+    SoftmaxBehavior,
+    UpperConfidenceBehavior,
+)
 from rlgrid.schedules import Decaying, Falling, NoTally, Schedule, Tally, new_tally
 
 Floats = NDArray[np.float64]
@@ -31,7 +39,7 @@ def new_behavior(
         return Stored(policy), NoTally()
     if isinstance(recipe.behavior, SoftmaxBehavior):
         return Softmax(recipe.behavior.temperature, actions), NoTally()
-    if recipe.behavior is not None:
+    if isinstance(recipe.behavior, UpperConfidenceBehavior):
         tally = new_tally((n_states, n_actions))
         return UpperConfidence(recipe.behavior.c, tally, actions), tally
     if recipe.epsilon is None or isinstance(recipe.epsilon, int | float):

@@ -8,23 +8,27 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rlgrid.acting import acting_policy, greedy, new_behavior, shared
+from rlgrid.acting import acting_policy, greedy, shared
+from rlgrid.assembly import assemble, policies
 from rlgrid.batch import Batch, check_batch
-from rlgrid.behaviors import Behavior, Stored, action_tuple
+from rlgrid.behaviors import Behavior, Stored
 from rlgrid.errors import InputError, one_of
 from rlgrid.feeds import Feed, Rollout, Sweep
-from rlgrid.learner import Entry, Episode, Improvement, Learner, NoImprovement, Nowhere, OneStep, Together
+from rlgrid.learner import Learner, NoImprovement, Nowhere, OneStep
 from rlgrid.model import TabularModel, check_probabilities, resolve_discount
 from rlgrid.randomness import Stream, new_stream
-from rlgrid.recipe import Recipe, read_recipe, step_size_keys, to_step_size
-from rlgrid.spaces import spaces_of
+from rlgrid.recipe import Recipe, read_recipe, step_size_keys
+from rlgrid.spaces import Spaces, spaces_of
 from rlgrid.step_sizes import Constant, Harmonic, Polynomial
-from rlgrid.targets import Expected, Greedy, NextAction, Return, Target
+from rlgrid.targets import Return
+from rlgrid.traces import Trace
+from rlgrid.windows import Window
 
 if TYPE_CHECKING:
     import gymnasium
 
-_NEVER = 2**62
+#: Settings that may be an array [S, A].
+_POLICIES = ("policy", "behavior")
 
 #: A return that waits longer than so many steps would fill the memory.
 _LONGEST_EPISODE = 2**24
@@ -84,9 +88,14 @@ class Actor:
         allowed = np.asarray(mask) != 0
         if self.learner.table.shape[1] == self.n_actions:
             self.learner.table[state, ~allowed] = -np.inf
-        if isinstance(self.behavior, Stored):
-            kept = np.where(allowed, self.behavior.probability[state], 0.0)
-            self.behavior.probability[state] = kept / kept.sum() if kept.any() else allowed / allowed.sum()
+        for policy in self.stored:
+            kept = np.where(allowed, policy[state], 0.0)
+            policy[state] = kept / kept.sum() if kept.any() else allowed / allowed.sum()
+
+    @property
+    def stored(self) -> list[NDArray[np.float64]]:
+        """The stored policies, live [S, A]."""
+        return [self.behavior.probability] if isinstance(self.behavior, Stored) else []
 
     def settle(self) -> None:
         """End a batch."""
@@ -94,21 +103,35 @@ class Actor:
 
         settle_batch(self.learner)
 
-    def make_room(self) -> None:
-        """Double the window, which waits for the end of a long episode."""
-        window = self.learner.window
-        assert isinstance(window, Episode)
-        if len(window.state) >= _LONGEST_EPISODE:
+    def make_room(self, window: int = 0, credit: int = 0) -> None:
+        """Double what is full of transitions that wait for the end of a long episode.
+
+        Args:
+            window, credit: their lengths, where they have to be at least so long.
+        """
+        learner = self.learner
+        if isinstance(learner.window, Window):
+            learner = learner._replace(
+                window=_longer(learner.window, ("state", "action", "reward", "probability"), window)
+            )
+        if isinstance(learner.credit, Trace):
+            learner = learner._replace(credit=_longer(learner.credit, ("state", "column", "size"), credit))
+        self.learner = learner
+
+
+def _longer(waiting: Any, names: tuple[str, ...], least: int) -> Any:
+    """A window or trace with room; as it is where it has some."""
+    columns = {name: getattr(waiting, name) for name in names}
+    size = len(waiting.state)
+    while size < least or size == waiting.span[1] - waiting.span[0]:
+        if size >= _LONGEST_EPISODE:
             raise InputError(
-                f"an episode has gone on for {len(window.state):,} steps, and a return waits for its end; "
+                f"an episode has gone on for {size:,} steps, and what is learned waits for its end; "
                 "allowed: episode_length set, or a policy that ends"
             )
-        longer = window._replace(
-            state=np.concatenate([window.state, np.zeros_like(window.state)]),
-            column=np.concatenate([window.column, np.zeros_like(window.column)]),
-            reward=np.concatenate([window.reward, np.zeros_like(window.reward)]),
-        )
-        self.learner = self.learner._replace(window=longer)
+        columns = {name: np.concatenate([column, np.zeros_like(column)]) for name, column in columns.items()}
+        size = 2 * size
+    return waiting._replace(**columns)
 
 
 def policy_actor(policy: NDArray[np.float64], seed: np.random.SeedSequence) -> Actor:
@@ -134,6 +157,7 @@ class Agent(Actor):
 
     Attributes:
         recipe: the choices behind it.
+        chosen: the policy that acts, and the one that is learned.
         seed: as given.
         env_seed: seed of the environment that it learns from.
     """
@@ -147,30 +171,17 @@ class Agent(Actor):
         discount: float,
         seed: int | None = 0,
         policy: NDArray[np.float64] | None = None,
+        behavior: NDArray[np.float64] | None = None,
         available: NDArray[np.bool_] | None = None,
     ) -> None:
         self.recipe = recipe
         self.seed = seed
         env_seed, *streams = np.random.SeedSequence(seed).spawn(3)
         self.env_seed = int(env_seed.generate_state(1)[0])
-        shape = (n_states, n_actions if recipe.table == "q" else 1)
-        table = np.full(shape, recipe.initial_value)
-        if available is not None and recipe.table == "q":
-            table[~available] = -np.inf
-        behavior, tally = new_behavior(recipe, policy, n_states, n_actions)
-        learner = Learner(
-            table=table,
-            visits=np.zeros(shape, np.int64),
-            clock=np.zeros(1, np.int64),
-            discount=discount,
-            target=_target(recipe, behavior, n_actions),
-            window=_window(recipe, shape),
-            step_size=to_step_size(recipe.step_size),
-            credit=Together(np.zeros(shape), np.zeros(shape)) if recipe.credit == "together" else Entry(),
-            improvement=_improvement(recipe, policy),
-            tally=tally,
-        )
-        super().__init__(learner, behavior, n_actions, [new_stream(child) for child in streams])
+        self.chosen, tally = policies(recipe, policy, behavior, n_states, n_actions)
+        made = [new_stream(child) for child in streams]
+        learner = assemble(recipe, self.chosen, n_states, n_actions, discount, available, made[1])
+        super().__init__(learner._replace(tally=tally), self.chosen.behavior, n_actions, made)
 
     @property
     def discount(self) -> float:
@@ -201,14 +212,25 @@ class Agent(Actor):
     @property
     def policy(self) -> NDArray[np.float64]:
         """The policy that is learned, [S, A]: the stored one, or the greedy one with ties shared equally."""
-        if isinstance(self.behavior, Stored):
-            return self.behavior.probability.copy()
+        if isinstance(self.chosen.target, Stored):
+            return self.chosen.target.probability.copy()
         return greedy(self.learner.table)
 
     @property
     def behavior_policy(self) -> NDArray[np.float64]:
         """The policy that acts now, [S, A]: with these probabilities the next action is drawn."""
         return acting_policy(self.behavior, self.learner.table)
+
+    @property
+    def stored(self) -> list[NDArray[np.float64]]:
+        """The stored policies, live [S, A]: what acts, and what is learned where that is another."""
+        different = self.chosen if self.chosen.target is not self.chosen.behavior else self.chosen[:1]
+        return [policy.probability for policy in different if isinstance(policy, Stored)]
+
+    @property
+    def keeps_acting(self) -> NDArray[np.float64] | None:
+        """The policy that acts [S, A] where it stays the same all along; None: it changes."""
+        return self.behavior_policy if isinstance(self.behavior, Stored) and not self.recipe.improves else None
 
     def feed(self, env: gymnasium.Env[Any, Any] | TabularModel) -> Feed:
         """Where this agent's experience comes from, in an environment."""
@@ -228,50 +250,19 @@ class Agent(Actor):
         )
 
 
-_VISITS = {"start": 0, "first": 1, "every": 2}
-
-
-def _target(recipe: Recipe, behavior: Behavior, n_actions: int) -> Target:
-    if recipe.target == "greedy":
-        return Greedy(action_tuple(n_actions))
-    if recipe.target == "next_action":
-        return NextAction()
-    return Return() if recipe.target == "return" else Expected(behavior)
-
-
-def _window(recipe: Recipe, shape: tuple[int, int]) -> OneStep | Episode:
-    if recipe.target != "return":
-        return OneStep()
-    room = recipe.episode_length or 256
-    seen = np.zeros(shape if recipe.visits == "first" else (0, 0), np.int64)
-    length = np.zeros(1, np.int64)
-    visits = _VISITS[recipe.visits]
-    return Episode(np.zeros(room, np.int64), np.zeros(room, np.int64), np.zeros(room), length, seen, visits)
-
-
-def _improvement(recipe: Recipe, policy: NDArray[np.float64] | None) -> NoImprovement | Improvement:
-    if policy is None or not recipe.improves:
-        return NoImprovement()
-    every, within = recipe.improve_every or _NEVER, recipe.improve_within
-    tolerance = -1.0 if within is None else within
-    return Improvement(policy, every, tolerance, np.zeros(2, np.int64), np.zeros(1))
-
-
-def _initial_policy(
-    policy: str | ArrayLike | None, model_actions: tuple[str, ...], available: NDArray[np.bool_]
-) -> Any:
-    """The policy to begin with, [S, A]; always an array of its own."""
-    if policy is None:
+def _stored(key: str, given: str | float | ArrayLike | None, spaces: Spaces) -> NDArray[np.float64] | None:
+    """A policy [S, A] by its name or as an array; always an array of its own."""
+    if given is None or isinstance(given, int | float):
         return None
-    if not isinstance(policy, str):
-        return np.array(policy, dtype=np.float64)
-    if policy == "uniform":
-        return shared(available)
-    if policy not in model_actions:
-        raise InputError(f"policy: {one_of(policy, ['uniform', *model_actions])}")
-    chosen = np.zeros(available.shape)
-    chosen[:, model_actions.index(policy)] = 1.0
-    return chosen
+    if not isinstance(given, str):
+        return check_probabilities(np.array(given, dtype=np.float64), spaces.available, key)
+    if given == "uniform":
+        return shared(spaces.available)
+    if given not in spaces.actions:
+        raise InputError(f"{key}: {one_of(given, ['uniform', *spaces.actions])}")
+    chosen = np.zeros(spaces.available.shape)
+    chosen[:, spaces.actions.index(given)] = 1.0
+    return check_probabilities(chosen, spaces.available, key)
 
 
 def load_agent(
@@ -288,7 +279,7 @@ def load_agent(
         env: an environment with discrete states and actions, or a model.
         seed: of everything random in the agent and in its training; ``None`` takes fresh entropy.
         **settings: keys of the recipe to set anew, such as ``step_size``, ``epsilon`` and ``discount``. ``policy``
-            may be an array [S, A]; ``step_size`` may be a ``Constant``, ``Harmonic`` or ``Polynomial``.
+            and ``behavior`` may be arrays [S, A]; ``step_size`` may be a ``Constant``, ``Harmonic`` or ``Polynomial``.
 
     Raises:
         InputError: for an unknown recipe, a setting that is not allowed, or an environment that does not fit.
@@ -300,47 +291,43 @@ def load_agent(
     """
     if seed is not None and seed < 0:
         raise InputError(f"seed: found {seed}; allowed: at least 0, or none")
-    given_policy = settings.get("policy")
-    if given_policy is not None and not isinstance(given_policy, str):
-        settings["policy"] = "uniform"
+    given = {key: settings[key] for key in _POLICIES if np.ndim(settings.get(key, 0)) > 0}
+    settings |= dict.fromkeys(given, "uniform")
     if isinstance(settings.get("step_size"), Constant | Harmonic | Polynomial):
         settings["step_size"] = step_size_keys(settings["step_size"])
     chosen = read_recipe(recipe, settings)
     spaces = spaces_of(env)
-    start_policy = chosen.policy if given_policy is None else given_policy
-    policy = _initial_policy(start_policy, spaces.actions, spaces.available)
-    if policy is not None:
-        policy = check_probabilities(policy, spaces.available)
-    rolls_out = chosen.feed == "rollout"
-    if (
-        rolls_out
-        and chosen.target == "return"
-        and spaces.model is not None
-        and not episodes_end(chosen, spaces.model, policy)
-    ):
-        raise InputError(
-            f"{chosen.name}: in {spaces.model.name} episodes never end, and a return has to; "
-            "allowed with episode_length set, or with max_episode_steps in the world"
-        )
-    return Agent(
+    policy = _stored("policy", given.get("policy", chosen.policy), spaces)
+    behavior = _stored("behavior", given.get("behavior", chosen.behavior), spaces)
+    if policy is not None and isinstance(chosen.behavior, int | float):
+        behavior = (1.0 - chosen.behavior) * policy + chosen.behavior * shared(spaces.available)
+    agent = Agent(
         chosen,
         spaces.n_states,
         spaces.n_actions,
         discount=resolve_discount(chosen.discount, spaces.discount),
         seed=seed,
         policy=policy,
+        behavior=behavior,
         available=None if spaces.available.all() else spaces.available,
     )
+    waits = chosen.feed == "rollout" and chosen.target == "return"
+    if waits and spaces.model is not None and not episodes_end(agent, spaces.model):
+        raise InputError(
+            f"{chosen.name}: in {spaces.model.name} episodes never end, and a return has to; "
+            "allowed with episode_length set, or with max_episode_steps in the world"
+        )
+    return agent
 
 
-def episodes_end(recipe: Recipe, model: TabularModel, policy: NDArray[np.float64] | None) -> bool:
+def episodes_end(agent: Agent, model: TabularModel) -> bool:
     """Whether an episode can end at all: by a time limit, or because a termination can be reached.
 
     A policy that is kept as it is has to reach it itself; an improving or exploring one may take any action.
     """
-    if recipe.episode_length or model.max_episode_steps:
+    if agent.recipe.episode_length or model.max_episode_steps:
         return True
-    rows = np.ones(model.n_states * model.n_actions, np.bool_)
-    if policy is not None and not recipe.improves:
-        rows = policy.ravel() > 0
-    return model.can_terminate(rows)
+    acts = agent.keeps_acting
+    return model.can_terminate(
+        np.ones(model.n_states * model.n_actions, np.bool_) if acts is None else acts.ravel() > 0
+    )

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from rlgrid.dispatch import at, function
 from rlgrid.errors import InputError
 
 Floats = NDArray[np.float64]
@@ -45,6 +46,45 @@ class Batch(NamedTuple):
     def copy(self) -> Batch:
         """The same transitions in arrays of their own."""
         return Batch._make(column.copy() for column in self)
+
+
+class Transition(NamedTuple):
+    """One line of a batch, as rules see it."""
+
+    state: int
+    action: int
+    reward: float
+    next_state: int
+    next_action: int
+    terminated: bool
+    truncated: bool
+    behavior_probability: float
+    weight: float
+
+
+@function
+def transition(batch: Batch, i: int) -> Transition:
+    """Line i of a batch."""
+    return Transition(
+        batch.state[at(i)],
+        batch.action[at(i)],
+        batch.reward[at(i)],
+        batch.next_state[at(i)],
+        batch.next_action[at(i)],
+        batch.terminated[at(i)],
+        batch.truncated[at(i)],
+        batch.behavior_probability[at(i)],
+        batch.weight[at(i)],
+    )
+
+
+@function
+def write(batch: Batch, i: int, step: Transition) -> None:
+    """Make a transition of weight 1 line i of a batch."""
+    batch.state[at(i)], batch.action[at(i)], batch.reward[at(i)] = step.state, step.action, step.reward
+    batch.next_state[at(i)], batch.next_action[at(i)] = step.next_state, step.next_action
+    batch.terminated[at(i)], batch.truncated[at(i)] = step.terminated, step.truncated
+    batch.behavior_probability[at(i)] = step.behavior_probability
 
 
 def empty_batch(size: int) -> Batch:

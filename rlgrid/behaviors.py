@@ -111,12 +111,10 @@ def greatest(table: Table, actions: Actions, state: int) -> float:
 def nth_at_least(table: Table, actions: Actions, state: int, value: float, n: int) -> int:
     """The n-th action (from 0) worth at least ``value``."""
     last = 0
-    for a in range(width(table, actions)):
-        if table[at(state), at(a)] >= value:
-            last = a
-            if n == 0:
-                break
-            n -= 1
+    for a in range(width(table, actions)):  # no early exit, as in rlgrid.sampling.sample
+        good = table[at(state), at(a)] >= value
+        last = a if good and n >= 0 else last
+        n -= good
     return last
 
 
@@ -133,16 +131,18 @@ def draw_epsilon_greedy(
         ties += table[at(state), at(a)] == best
         available += table[at(state), at(a)] > -np.inf
     u = uniform(stream)
+    # Divisions take long: this is epsilon / available and (1 - epsilon) / ties, the usual cases apart.
+    probability = epsilon / n_actions if available == n_actions else epsilon / available
+    share = 1.0 - epsilon if ties == 1 else (1.0 - epsilon) / ties
     if u < epsilon:
         action = min(int(u / epsilon * n_actions), n_actions - 1)
         if available < n_actions and table[at(state), at(action)] == -np.inf:
             action = nth_at_least(table, actions, state, LEAST, int(uniform(stream) * available))
     else:
-        rank = (u - epsilon) / (1.0 - epsilon)
-        action = nth_at_least(table, actions, state, best, int(rank * ties))
-    probability = epsilon / max(available, 1)
+        rank = int((u - epsilon) / (1.0 - epsilon) * ties) if ties > 1 else 0
+        action = nth_at_least(table, actions, state, best, rank)
     if table[at(state), at(action)] == best:
-        probability += (1.0 - epsilon) / ties
+        probability += share
     return action, probability
 
 

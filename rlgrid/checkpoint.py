@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlgrid.errors import InputError
-from rlgrid.learner import Episode
 
 if TYPE_CHECKING:
     from rlgrid.training import Run
@@ -33,18 +32,18 @@ def write_atomically(path: Path, content: bytes) -> None:
         raise
 
 
-def _arrays(record: Any, prefix: str) -> Iterator[tuple[str, NDArray[Any]]]:
+def arrays_of(record: Any, prefix: str) -> Iterator[tuple[str, NDArray[Any]]]:
     """The arrays in nested NamedTuples, with dotted names."""
     for name, value in zip(record._fields, record, strict=True):
         if isinstance(value, np.ndarray):
             yield f"{prefix}.{name}", value
         elif hasattr(value, "_fields"):
-            yield from _arrays(value, f"{prefix}.{name}")
+            yield from arrays_of(value, f"{prefix}.{name}")
 
 
 def _state(run: Run) -> dict[str, NDArray[Any]]:
     """The live arrays of a run: the learner's, the random streams, and where the feed stands."""
-    arrays = dict(_arrays(run.agent.learner, "learner")) | dict(_arrays(run.agent.behavior, "behavior"))
+    arrays = dict(arrays_of(run.agent.learner, "learner")) | dict(arrays_of(run.agent.behavior, "behavior"))
     arrays |= {f"stream.{i}": stream for i, stream in enumerate(run.agent.streams)}
     arrays |= {f"feed.{name}": array for name, array in run.feed.state().items()}
     return arrays
@@ -76,10 +75,7 @@ def load_checkpoint(path: Path, run: Run) -> None:
         raise InputError(f"{path}: there is no checkpoint") from None
     except Exception as error:  # a damaged archive makes NumPy and zipfile raise a dozen different kinds
         raise InputError(f"{path}: not a checkpoint, or damaged: {' '.join(str(error).split())}") from None
-    while isinstance(window := run.agent.learner.window, Episode) and "learner.window.state" in saved:
-        if len(window.state) >= len(saved["learner.window.state"]):
-            break
-        run.agent.make_room()
+    run.agent.make_room(len(saved.get("learner.window.state", ())), len(saved.get("learner.credit.state", ())))
     live = _state(run)
     for name, array in (live | _counters(run)).items():
         if name not in saved or saved[name].shape != array.shape or saved[name].dtype != array.dtype:

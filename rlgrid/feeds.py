@@ -22,9 +22,6 @@ from rlgrid.wrappers import NO_LIMIT
 if TYPE_CHECKING:
     from rlgrid.agent import Actor
 
-#: Transitions kept of a chunk that nobody asked to see.
-_RING = 1024
-
 #: Most episodes in a chunk.
 _EPISODES = 16_384
 
@@ -220,7 +217,7 @@ class Rollout:
             assert self.episode_length is not None
             max_episodes, max_steps = self.batch_episodes, self.batch_episodes * self.episode_length
         max_episodes = min(max_episodes, max(_EPISODES, self.batch_episodes))
-        batch = empty_batch(max_steps if record else min(max_steps, _RING))
+        batch = empty_batch(max_steps if record else 0)
         finished = _room(min(max_episodes, max_steps))
         run = self._run if self.model is None else self._run_compiled
         max_steps = min(max_steps, self._until_change()) if self.model is not None else max_steps
@@ -281,9 +278,10 @@ class Rollout:
     ) -> tuple[int, int]:
         """The same loop for any environment; only choosing and learning are compiled."""
         from rlgrid.kernels.interaction import choose, observe
-        from rlgrid.learner import full
+        from rlgrid.learner import no_room
 
         index, first_action = Indexed(self.env.observation_space).index, int(self.env.action_space.start)  # type: ignore[attr-defined]
+        batch = batch if batch.size else empty_batch(1)
         state, action, elapsed = self.place.tolist()
         probability, total = self.gauge.tolist()
         steps = episodes = i = 0
@@ -303,7 +301,7 @@ class Rollout:
             batch.terminated[i], batch.truncated[i], batch.behavior_probability[i] = terminated, truncated, probability
             state = next_state
             action, probability = observe(agent.learner, agent.behavior, agent.streams[0], batch, i)
-            if full(agent.learner.window):
+            if no_room(agent.learner):
                 agent.make_room()
             total += float(reward)
             steps += 1

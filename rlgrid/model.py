@@ -379,14 +379,14 @@ def check_policy(model: TabularModel, policy: ArrayLike) -> Floats:
     return check_probabilities(policy, model.available)
 
 
-def check_probabilities(policy: ArrayLike, available: Bools) -> Floats:
+def check_probabilities(policy: ArrayLike, available: Bools, name: str = "policy") -> Floats:
     """A policy as contiguous floats; its rows have to be probabilities of the actions in ``available`` [S, A]."""
     array = np.ascontiguousarray(policy, dtype=np.float64)
     if array.shape != available.shape:
-        raise InputError(f"policy: found shape {array.shape}; allowed: {available.shape}, [S, A]")
+        raise InputError(f"{name}: found shape {array.shape}; allowed: {available.shape}, [S, A]")
     wrong = ~(np.isclose(array.sum(axis=1), 1.0, rtol=0, atol=ROW_SUM_TOLERANCE) & (array >= 0).all(axis=1))
     wrong |= ((array > 0) & ~available).any(axis=1)
     if wrong.any():
         s = int(np.argmax(wrong))
-        raise InputError(f"policy: found {array[s].tolist()} in state {s}; allowed: probabilities of available actions")
+        raise InputError(f"{name}: found {array[s].tolist()} in state {s}; allowed: probabilities of available actions")
     return array

@@ -90,15 +90,22 @@ class Recipe(_Struct, frozen=True):
     name: str
     source: str
     feed: Literal["sweep", "rollout", "replay"]
-    target: Literal["greedy", "next_action", "behavior", "policy", "return"]
+    target: Literal["greedy", "double", "next_action", "behavior", "policy", "return"]
     step_size: StepSizeKeys
-    credit: Literal["entry", "together"] = "entry"
+    n: int = 1
+    correction: Literal["none", "ordinary", "weighted", "per_decision", "tree_backup"] = "none"
+    credit: Literal["entry", "together", "accumulating_trace", "replacing_trace", "dutch_trace"] = "entry"
+    trace_decay: float = 0.9
+    trace_cut: float = 1e-3
+    planning_steps: int = 0
+    exploration_bonus: float = 0.0
+    model_memory: int = 1
     table: Literal["q", "v"] = "q"
     initial_value: float = 0.0
     discount: float | None = None
     epsilon: EpsilonKeys | None = None
-    behavior: BehaviorKeys | None = None
     policy: str | None = None
+    behavior: BehaviorKeys | str | float | None = None
     improve_every: int | None = None
     improve_within: float | None = None
     visits: Literal["start", "first", "every"] = "every"
@@ -123,6 +130,16 @@ class Recipe(_Struct, frozen=True):
         """Whether that policy is improved."""
         return self.improve_every is not None or self.improve_within is not None
 
+    @property
+    def chooses(self) -> bool:
+        """Whether it acts by a rule of its own that chooses from the table."""
+        return isinstance(self.behavior, SoftmaxBehavior | UpperConfidenceBehavior)
+
+    @property
+    def traces(self) -> bool:
+        """Whether a trace of recent entries gets the credit."""
+        return self.credit.endswith("_trace")
+
 
 def _check_ranges(recipe: Recipe) -> None:
     size = recipe.step_size
@@ -132,17 +149,20 @@ def _check_ranges(recipe: Recipe) -> None:
         power = size.power if isinstance(size, PolynomialSize) else 1.0
         if not (size.a > 0 and size.b > -1 and power >= 0 and size.a <= (size.b + 1) ** power):
             raise ValueError(f"step_size: found a = {size.a:g}, b = {size.b:g}; allowed: first step above 0, at most 1")
-    for key in ("epsilon", "discount"):
+    for key in ("epsilon", "discount", "trace_decay", "trace_cut", "behavior"):
         value = getattr(recipe, key)
         if isinstance(value, int | float) and not 0 <= value <= 1:
             raise ValueError(f"{key}: found {value:g}; allowed: 0 to 1")
     _check_exploration(recipe)
-    for key in ("improve_every", "episodes_per_pair", "episode_length", "steps", "episodes", "sweeps"):
+    counts = ("improve_every", "episodes_per_pair", "episode_length", "steps", "episodes", "sweeps")
+    for key in (*counts, "n", "model_memory"):
         value = getattr(recipe, key)
         if value is not None and value < 1:
             raise ValueError(f"{key}: found {value}; allowed: at least 1")
-    if recipe.improve_within is not None and not recipe.improve_within >= 0:
-        raise ValueError(f"improve_within: found {recipe.improve_within:g}; allowed: at least 0")
+    for key in ("improve_within", "planning_steps", "exploration_bonus"):
+        value = getattr(recipe, key)
+        if value is not None and not 0 <= value < float("inf"):
+            raise ValueError(f"{key}: found {value:g}; allowed: at least 0")
     if not abs(recipe.initial_value) < float("inf"):
         raise ValueError(f"initial_value: found {recipe.initial_value}; allowed: a finite number")
 
@@ -171,18 +191,17 @@ def _check_choices(recipe: Recipe) -> None:
     """Choices that do not go together."""
     if recipe.feed == "sweep" and recipe.target in ("next_action", "return"):
         raise ValueError(f'target: a sweep follows no path; found "{recipe.target}", allowed: greedy, policy')
-    acts_by = [key for key in ("epsilon", "behavior", "policy") if getattr(recipe, key) is not None]
+    acts_by = [key for key in ("epsilon", "policy") if getattr(recipe, key) is not None]
+    acts_by += ["behavior"] if recipe.chooses else []
     if recipe.feed == "rollout" and len(acts_by) != 1:
         raise ValueError(
             f"a rollout acts by exactly one of epsilon, behavior and policy; found {' and '.join(acts_by) or 'none'}"
         )
     if recipe.feed == "sweep" and not isinstance(recipe.epsilon, int | float | None):
         raise ValueError("epsilon: a schedule counts what is done in an environment; allowed with a sweep: a number")
-    if recipe.feed == "sweep" and recipe.behavior is not None:
-        raise ValueError("behavior: a sweep does not act; allowed with a rollout")
     if recipe.feed == "replay" and (recipe.starts != "world" or recipe.episode_length is not None):
         raise ValueError("starts, episode_length: a recording is as it is; allowed with a rollout")
-    if recipe.target == "policy" and recipe.policy is None:
+    if recipe.target == "policy" and recipe.policy is None and recipe.behavior is None:
         raise ValueError('policy: it is missing; allowed with target = "policy": "uniform" or the name of an action')
     if recipe.table == "v" and (recipe.policy is None or recipe.target not in ("next_action", "return")):
         raise ValueError(
@@ -204,6 +223,59 @@ def _check_choices(recipe: Recipe) -> None:
         raise ValueError(
             'credit: "together" lands at the end of a batch; allowed with a sweep or starts = "every_pair"'
         )
+    if recipe.feed == "sweep" and (recipe.target == "double" or recipe.behavior is not None or recipe.planning_steps):
+        raise ValueError("double, behavior and planning_steps: a sweep does not act; allowed with a rollout")
+    if recipe.improves and recipe.behavior is not None:
+        raise ValueError("behavior: found with a policy that is improved; allowed with one that stays, or with epsilon")
+    _check_lookahead(recipe)
+    _check_credit(recipe)
+
+
+def _check_lookahead(recipe: Recipe) -> None:
+    """Windows of several transitions, and what other actions than the target policy's do in them."""
+    far = recipe.n > 1 or recipe.target == "return"
+    if recipe.n > 1 and recipe.target in ("return", "double"):
+        raise ValueError(f'n: found {recipe.n} with target = "{recipe.target}"; allowed: 1')
+    if recipe.n > 1 and recipe.feed == "sweep":
+        raise ValueError(f"n: found {recipe.n}; allowed with a sweep, which follows no path: 1")
+    if recipe.visits != "every" and recipe.target != "return":
+        raise ValueError(f'visits: found "{recipe.visits}"; allowed without the target return: "every"')
+    if recipe.correction != "none":
+        if not far:
+            raise ValueError(
+                "correction: one step ahead nothing needs one; allowed with n above 1 or the target return"
+            )
+        if recipe.target == "next_action" and recipe.table == "q":
+            raise ValueError('target: "next_action" cannot be corrected; allowed: greedy, policy, behavior, return')
+        if recipe.correction == "tree_backup" and recipe.table == "v":
+            raise ValueError('correction: "tree_backup" needs action values; allowed with table = "q"')
+    elif recipe.target == "greedy" and recipe.n > 1:
+        raise ValueError(
+            f"n: found {recipe.n}; a greedy target looks that far only with a correction; "
+            "allowed: tree_backup, weighted, ordinary, per_decision"
+        )
+    elif recipe.behavior is not None and not recipe.chooses and (far or recipe.target == "next_action"):
+        raise ValueError(
+            f'behavior: what it does says nothing of another policy with target = "{recipe.target}"; '
+            "allowed: a correction, or the target greedy, double or policy one step ahead"
+        )
+
+
+def _check_credit(recipe: Recipe) -> None:
+    """Traces, two tables, and planning."""
+    if recipe.traces and (recipe.n > 1 or recipe.target in ("return", "double") or recipe.feed == "sweep"):
+        raise ValueError("credit: a trace needs a rollout, n = 1 and a target that bootstraps from one table")
+    if recipe.traces and recipe.behavior is not None and not recipe.chooses and recipe.target != "greedy":
+        raise ValueError(
+            f'credit: a trace of "behavior" needs a target that cuts it; found "{recipe.target}", allowed: greedy'
+        )
+    if recipe.planning_steps and (recipe.n > 1 or recipe.credit != "entry" or recipe.table == "v"):
+        raise ValueError('planning_steps: allowed with n = 1, credit = "entry" and table = "q"')
+    if recipe.planning_steps and recipe.target in ("next_action", "return"):
+        raise ValueError(
+            f'planning_steps: in a model nothing follows for target = "{recipe.target}"; '
+            "allowed: greedy, double, behavior, policy"
+        )
 
 
 def read_recipe(name: str | os.PathLike[str], settings: dict[str, Any]) -> Recipe:
@@ -216,8 +288,8 @@ def read_recipe(name: str | os.PathLike[str], settings: dict[str, Any]) -> Recip
     where = path.name if os.fspath(name) == path.stem else str(path)
     data = parse_toml(read_text(path), where=where)
     for given, replaced in (("behavior", "epsilon"), ("epsilon", "behavior")):
-        if given in settings and replaced not in settings:
-            data.pop(replaced, None)  # the other way to choose actions
+        if given in settings and replaced not in settings and isinstance((data | settings).get("behavior"), dict):
+            data.pop(replaced, None)  # the other way to choose actions from the table
     return convert(data | settings, Recipe, where=where)
 
 

@@ -1,6 +1,7 @@
 """Step sizes of a Robbins-Monro update: how far an entry moves towards its target.
 
-``k`` counts from 1: the visits of the entry, or all updates of the run where ``per_entry`` is false.
+``k`` counts from 1: the visits of the entry, or all updates of the run where ``per_entry`` is false. A visit counts
+with the weight of its target, so that under ``Harmonic()`` an entry is the weighted mean of its targets.
 """
 
 from __future__ import annotations
@@ -71,18 +72,23 @@ StepSize: TypeAlias = Constant | Harmonic | Polynomial
 
 
 @rule
-def rate(step_size: Any, visits: Any, clock: Any, state: int, column: int) -> float:  # type: ignore[empty-body]
-    """The step size of the next update of entry (state, column); ``visits`` [S, C] and ``clock`` [1] move on."""
+def rate(  # type: ignore[empty-body]
+    step_size: Any, visits: Any, clock: Any, state: int, column: int, weight: float = 1.0
+) -> float:
+    """The step size of the next update of entry (state, column), which has a weight.
+
+    ``visits`` [S, C], summed weights, and ``clock`` [1], a number of updates, move on.
+    """
 
 
 @choice(rate, Constant)
-def _constant(step_size: Constant, visits: Any, clock: Any, state: int, column: int) -> float:
+def _constant(step_size: Constant, visits: Any, clock: Any, state: int, column: int, weight: float = 1.0) -> float:
     return step_size.alpha
 
 
 @choice(rate, Harmonic)
-def _harmonic(step_size: Harmonic, visits: Any, clock: Any, state: int, column: int) -> float:
-    visits[at(state), at(column)] += 1
+def _harmonic(step_size: Harmonic, visits: Any, clock: Any, state: int, column: int, weight: float = 1.0) -> float:
+    visits[at(state), at(column)] += weight
     clock[0] += 1
     k = visits[at(state), at(column)] if step_size.per_entry else clock[0]
     alpha: float = step_size.a / (step_size.b + k)
@@ -90,8 +96,8 @@ def _harmonic(step_size: Harmonic, visits: Any, clock: Any, state: int, column: 
 
 
 @choice(rate, Polynomial)
-def _polynomial(step_size: Polynomial, visits: Any, clock: Any, state: int, column: int) -> float:
-    visits[at(state), at(column)] += 1
+def _polynomial(step_size: Polynomial, visits: Any, clock: Any, state: int, column: int, weight: float = 1.0) -> float:
+    visits[at(state), at(column)] += weight
     clock[0] += 1
     k = visits[at(state), at(column)] if step_size.per_entry else clock[0]
     alpha: float = step_size.a / (step_size.b + k) ** step_size.power

@@ -1,16 +1,20 @@
 """Targets: what a transition says the value of its next state is.
 
-With :class:`OneStep` windows an update aims at ``r + discount * (1 - terminated) * bootstrap``; with :class:`Episode`
-windows at the return, and no bootstrapped value is asked for.
+An update aims at ``r + discount * (1 - terminated) * bootstrap``; a :class:`rlgrid.windows.Window` puts more rewards
+between the two.
 """
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple, TypeAlias
 
-from rlgrid.batch import Batch
-from rlgrid.behaviors import LEAST, Actions, Behavior, Table, expected, greatest
-from rlgrid.dispatch import at, choice, rule
+import numpy as np
+from numpy.typing import NDArray
+
+from rlgrid.batch import Transition
+from rlgrid.behaviors import LEAST, Actions, Behavior, Table, expected, greatest, width
+from rlgrid.dispatch import at, choice, function, rule
+from rlgrid.randomness import Stream, uniform
 
 
 class Greedy(NamedTuple):
@@ -33,33 +37,82 @@ class Return(NamedTuple):
     """Nothing: the target is the return itself (Monte Carlo)."""
 
 
-Target: TypeAlias = Greedy | NextAction | Expected | Return
+class Double(NamedTuple):
+    """The action that one of two tables takes for the best, valued by the other: double Q-learning.
+
+    A coin says which of them is to move (S&B 2e, eq. 6.10; van Hasselt, Double Q-learning, NeurIPS 2010).
+    """
+
+    first: Table  # [S, A]
+    second: Table  # [S, A]
+    turn: NDArray[np.int64]  # [1] 0: the first table is to move
+    stream: Stream
+    actions: Actions
+
+
+Target: TypeAlias = Greedy | NextAction | Expected | Return | Double
 
 
 @rule
-def bootstrap(target: Any, table: Table, batch: Batch, i: int) -> float:  # type: ignore[empty-body]
-    """The value of the next state of transition i."""
+def bootstrap(target: Any, table: Table, step: Transition) -> float:  # type: ignore[empty-body]
+    """The value of the next state of a transition."""
 
 
 @choice(bootstrap, Greedy)
-def _greedy(target: Greedy, table: Table, batch: Batch, i: int) -> float:
-    return greatest(table, target.actions, batch.next_state[at(i)])
+def _greedy(target: Greedy, table: Table, step: Transition) -> float:
+    return greatest(table, target.actions, step.next_state)
 
 
 @choice(bootstrap, NextAction)
-def _next_action(target: NextAction, table: Table, batch: Batch, i: int) -> float:
-    column = batch.next_action[at(i)] if table.shape[1] > 1 else 0
+def _next_action(target: NextAction, table: Table, step: Transition) -> float:
+    column = step.next_action if table.shape[1] > 1 else 0
     # Where an episode ends, the action that nobody takes may not be available: 0 times -inf would not be a number.
-    value: float = max(table[at(batch.next_state[at(i)]), at(column)], LEAST)
+    value: float = max(table[at(step.next_state), at(column)], LEAST)
     return value
 
 
 @choice(bootstrap, Expected)
-def _expected(target: Expected, table: Table, batch: Batch, i: int) -> float:
-    value: float = expected(target.policy, table, batch.next_state[at(i)])
+def _expected(target: Expected, table: Table, step: Transition) -> float:
+    value: float = expected(target.policy, table, step.next_state)
     return value
 
 
 @choice(bootstrap, Return)
-def _return(target: Return, table: Table, batch: Batch, i: int) -> float:
+def _return(target: Return, table: Table, step: Transition) -> float:
     return 0.0
+
+
+@choice(bootstrap, Double)
+def _double(target: Double, table: Table, step: Transition) -> float:
+    target.turn[0] = int(uniform(target.stream) < 0.5)
+    if target.turn[0] == 0:
+        return _cross_value(target.first, target.second, table, target.actions, step.next_state)
+    return _cross_value(target.second, target.first, table, target.actions, step.next_state)
+
+
+@function
+def _cross_value(chooses: Table, values: Table, table: Table, actions: Actions, state: int) -> float:
+    """The value in one table of the available action that the other takes for the best (the first of equals)."""
+    best, chosen = -np.inf, 0
+    for a in range(width(table, actions)):
+        if table[at(state), at(a)] > -np.inf and chooses[at(state), at(a)] > best:
+            best, chosen = chooses[at(state), at(a)], a
+    value: float = max(values[at(state), at(chosen)], LEAST)
+    return value
+
+
+@rule
+def follows(target: Any, table: Table, step: Transition) -> bool:  # type: ignore[empty-body]
+    """Whether the action after a transition is one that the target could have taken; else traces end (Watkins)."""
+
+
+@choice(follows, NextAction)
+@choice(follows, Expected)
+def _follows_always(target: Any, table: Table, step: Transition) -> bool:
+    return True
+
+
+@choice(follows, Greedy)
+def _follows_greedy(target: Greedy, table: Table, step: Transition) -> bool:
+    best = greatest(table, target.actions, step.next_state)
+    return bool(table[at(step.next_state), at(step.next_action)] == best)

@@ -228,10 +228,10 @@ def _interrupts_held() -> Iterator[list[int]]:
 
 
 def _check_budget(run: Run) -> None:
-    model, recipe = run.feed.model, run.agent.recipe
+    model = run.feed.model
     if run.budget.unit != "episodes" or model is None:
         return
-    if not episodes_end(recipe, model, run.agent.policy if recipe.predicts else None):
+    if not episodes_end(run.agent, model):
         raise InputError(f"episodes: in {model.name} they never end; allowed: steps, or episode_length set")
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from rlgrid import GridWorld, TabularModel, World, load_agent
 from rlgrid.agent import Agent
 from rlgrid.batch import Batch, joined
+from rlgrid.checkpoint import arrays_of
 from rlgrid.feeds import Feed, Finished
 from rlgrid.kernels.interaction import interact
 
@@ -79,6 +80,32 @@ ROLLOUTS = {
     "epsilon linear": Case("q_learning", "cliff", {"epsilon": {"kind": "linear", "steps": 2000}}),
     "mc_basic": Case("mc_basic", "noisy", {"episode_length": 5, "episodes_per_pair": 2, "improve_every": 3}),
 }
+#: Those of windows, corrections, traces, two tables and learned models.
+ROLLOUTS |= {
+    "mc_prediction": Case("mc_prediction", "noisy", {"visits": "first"}),
+    "mc_ordinary_sampling": Case("mc_ordinary_sampling", "noisy", {"table": "v", "policy": "right", "behavior": 0.5}),
+    "mc_weighted_sampling": Case("mc_weighted_sampling", "noisy", {"policy": "right", "behavior": "uniform"}),
+    "mc_per_decision": Case("mc_per_decision", "noisy", {"policy": "right", "behavior": 0.9}),
+    "mc_off_policy": Case("mc_off_policy", "frozen_lake_4x4", {"behavior": 0.5}),
+    "n_step_td": Case("n_step_td", "noisy", {"n": 3}),
+    "n_step_td, off-policy": Case("n_step_td", "noisy", {"correction": "per_decision", "behavior": 0.5}),
+    "n_step_sarsa": Case("n_step_sarsa", "noisy", {"n": 300}),
+    "n_step_expected_sarsa": Case("n_step_expected_sarsa", "frozen_lake_4x4"),
+    "n_step_tree_backup": Case("n_step_tree_backup", "noisy"),
+    "n_step_tree_backup, on-policy": Case("n_step_tree_backup", "noisy", {"target": "behavior", "n": 2}),
+    "n_step, weighted": Case("n_step_tree_backup", "noisy", {"correction": "weighted", "step_size": HARMONIC}),
+    "td_lambda": Case("td_lambda", "noisy", {"step_size": HARMONIC}),
+    "true_online_td_lambda": Case("true_online_td_lambda", "random_walk_19"),
+    "sarsa_lambda": Case("sarsa_lambda", "frozen_lake_4x4", {"trace_cut": 0.01}),
+    "sarsa_lambda, whole episodes": Case("sarsa_lambda", "four_rooms", {"trace_cut": 0}),
+    "true_online_sarsa_lambda": Case("true_online_sarsa_lambda", "noisy"),
+    "watkins_q_lambda": Case("watkins_q_lambda", "noisy"),
+    "double_q_learning": Case("double_q_learning", "noisy", {"step_size": POLYNOMIAL}),
+    "q_learning_off_policy": Case("q_learning_off_policy", "noisy"),
+    "expected_sarsa_off_policy": Case("expected_sarsa_off_policy", "noisy"),
+    "dyna_q": Case("dyna_q", "noisy", {"planning_steps": 2, "model_memory": 3}),
+    "dyna_q_plus": Case("dyna_q_plus", "dyna_maze", {"planning_steps": 3}),
+}
 SWEEPS = {
     "value_iteration": Case("value_iteration", "aima_4x3"),
     "truncated_policy_iteration": Case("truncated_policy_iteration", "noisy", {"improve_every": 2}),
@@ -109,7 +136,7 @@ def drive(agent: Agent, feed: Feed, *, chunks: Sequence[int], steps: int = STEPS
 
 def learned(agent: Agent) -> dict[str, bytes]:
     """Everything that an agent carries from one step to the next, as bytes."""
-    arrays = {name: value for name, value in agent.learner._asdict().items() if isinstance(value, np.ndarray)}
+    arrays = dict(arrays_of(agent.learner, "learner"))
     arrays |= {f"stream {i}": stream for i, stream in enumerate(agent.streams)}
     return {name: array.tobytes() for name, array in arrays.items()} | {"policy": agent.policy.tobytes()}
 

@@ -15,14 +15,15 @@ from gymnasium.wrappers import TransformReward
 from plain_run import ROLLOUTS, STEPS, SWEEPS, drive, hashes, learned, of_episodes
 
 import rlgrid
+from rlgrid import library
 from rlgrid.batch import Batch, joined
 from rlgrid.checkpoint import load_checkpoint, save_checkpoint
 from rlgrid.errors import InputError
 from rlgrid.feeds import Chunk, Rollout
-from rlgrid.learner import Episode
 from rlgrid.observers import ExactError, Observer, ProgressBar
 from rlgrid.spaces import model_of
 from rlgrid.training import Budget, Run, proceed
+from rlgrid.windows import Window
 
 #: Rollouts whose chunks may be cut anywhere; mc_basic's chunk is one batch.
 FREE = [name for name in ROLLOUTS if name != "mc_basic"]
@@ -47,6 +48,10 @@ class Recorder(Observer):
 
     def next_look(self, run: Run) -> int:
         return (run.done // 37 + 1) * 37
+
+
+def test_every_recipe_is_among_the_cases() -> None:
+    assert {case.recipe for case in (ROLLOUTS | SWEEPS).values()} == set(library.names("agents"))
 
 
 # Compiled and plain
@@ -105,7 +110,7 @@ def test_a_limit_of_episodes_ends_a_chunk_and_changes_nothing() -> None:
 
 def test_an_episode_longer_than_the_window_makes_room() -> None:
     agent, env = ROLLOUTS["mc_epsilon_greedy, long"].make()
-    assert isinstance(agent.learner.window, Episode)
+    assert isinstance(agent.learner.window, Window)
     before = len(agent.learner.window.state)
     finished = drive(agent, agent.feed(env), chunks=[STEPS]).finished
     assert finished.length.max() > before
@@ -295,7 +300,15 @@ def test_chosen_starts_and_collected_batches() -> None:
 
 
 def test_a_checkpoint_puts_a_run_back(tmp_path: Path) -> None:
-    for name in ("q_learning, harmonic", "mc_epsilon_greedy, long", "mc_basic"):
+    for name in (
+        "q_learning, harmonic",
+        "mc_epsilon_greedy, long",
+        "mc_basic",
+        "n_step_td, off-policy",
+        "sarsa_lambda, whole episodes",
+        "double_q_learning",
+        "dyna_q",
+    ):
         agent, env = ROLLOUTS[name].make()
         run = Run(agent, env, Budget("steps", 1234))
         proceed(run)

@@ -7,11 +7,11 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from rlgrid.batch import Batch
+from rlgrid.batch import Batch, Transition, transition, write
 from rlgrid.behaviors import draw
 from rlgrid.dispatch import at
 from rlgrid.kernels import compiled
-from rlgrid.learner import Learner, count_recorded, full, learn, settle
+from rlgrid.learner import Learner, learn, no_room, settle
 from rlgrid.randomness import Stream
 from rlgrid.sampling import begin, sample
 from rlgrid.schedules import count
@@ -37,19 +37,18 @@ def interact(
     max_episodes: int,
     episode_limit: int,
 ) -> tuple[int, int]:
-    """Act and learn until a limit is met or the learner's window is full; steps and episodes done.
+    """Act and learn until a limit is met or the learner has no room; steps and episodes done.
 
     ``place`` [3] and ``gauge`` [2] carry over from chunk to chunk: state (-1: an episode is to begin), pending action
     and steps of this episode; probability of the pending action and return of this episode. Transitions go into
-    ``batch`` from its beginning, round and round where it is shorter than the chunk.
+    ``batch``, which has room for all of them or for none.
     """
     state, action, elapsed = place[0], place[1], place[2]
     probability, total = gauge[0], gauge[1]
     n_actions = (len(tables.first) - 1) // learner.table.shape[0]
     steps = 0
     episodes = 0
-    i = 0
-    while steps < max_steps and episodes < max_episodes and not full(learner.window):
+    while steps < max_steps and episodes < max_episodes and not no_room(learner):
         if state < 0:
             state, action, probability = begin(starts, behavior, learner.table, tables, env_stream, behavior_stream)
             elapsed = 0
@@ -62,14 +61,12 @@ def interact(
             next_action, next_probability = 0, 1.0
         else:
             next_action, next_probability = draw(behavior, learner.table, next_state, behavior_stream)
-        batch.state[at(i)], batch.action[at(i)], batch.reward[at(i)] = state, action, reward
-        batch.next_state[at(i)], batch.next_action[at(i)] = next_state, next_action
-        batch.terminated[at(i)], batch.truncated[at(i)] = terminated, truncated
-        batch.behavior_probability[at(i)] = probability
-        learn(learner, batch, i)
+        step = Transition(state, action, reward, int(next_state), next_action, terminated, truncated, probability, 1.0)
+        if len(batch.state) > 0:
+            write(batch, steps, step)
+        learn(learner, step)
         total += reward
         steps += 1
-        i = i + 1 if i + 1 < len(batch.state) else 0
         if terminated or truncated:
             finished.total[at(episodes)], finished.length[at(episodes)] = total, elapsed
             finished.terminated[at(episodes)], finished.final_state[at(episodes)] = terminated, next_state
@@ -84,11 +81,12 @@ def interact(
 
 @compiled
 def learn_batch(learner: Learner, batch: Batch, begin_at: int) -> int:
-    """Learn from transitions ``begin_at`` on until the window is full; where that was."""
+    """Learn from transitions ``begin_at`` on until the learner has no room; where that was."""
     i = begin_at
-    while i < len(batch.state) and not full(learner.window):
-        count_recorded(learner, batch, i)
-        learn(learner, batch, i)
+    while i < len(batch.state) and not no_room(learner):
+        step = transition(batch, i)
+        count(learner.tally, step.state, step.action, step.terminated or step.truncated)
+        learn(learner, step)
         i += 1
     return i
 
@@ -110,9 +108,10 @@ def choose(behavior: Any, table: Floats, state: int, stream: Stream) -> tuple[in
 def observe(learner: Learner, behavior: Any, behavior_stream: Stream, batch: Batch, i: int) -> tuple[int, float]:
     """Complete transition i, which another environment made, with its next action, and learn from it."""
     action, probability = 0, 1.0
-    count_recorded(learner, batch, i)
+    ends = batch.terminated[at(i)] or batch.truncated[at(i)]
+    count(learner.tally, batch.state[at(i)], batch.action[at(i)], ends)
     if not batch.terminated[at(i)]:
         action, probability = draw(behavior, learner.table, batch.next_state[at(i)], behavior_stream)
     batch.next_action[at(i)] = action
-    learn(learner, batch, i)
+    learn(learner, transition(batch, i))
     return action, probability

@@ -1,0 +1,145 @@
+"""Credits: where and when a target lands. In its entry now, in a trace of recent entries, or together with others."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rlgrid.batch import Transition
+from rlgrid.behaviors import Table
+from rlgrid.dispatch import at, choice, function, rule
+from rlgrid.step_sizes import rate
+
+if TYPE_CHECKING:
+    from rlgrid.learner import Learner
+
+Ints: TypeAlias = NDArray[np.int64]
+
+
+class Entry(NamedTuple):
+    """The entry moves at once."""
+
+
+class EntryOfTwo(NamedTuple):
+    """The entry moves in one of two tables; the learner's own holds their mean (see ``rlgrid.targets.Double``)."""
+
+    first: Table  # [S, A]
+    second: Table  # [S, A]
+    turn: Ints  # [1] which of them
+    visits: NDArray[np.float64]  # [S, A] counted by the step size for the second one
+
+
+class Nowhere(NamedTuple):
+    """Nothing is learned: acting only."""
+
+
+class Together(NamedTuple):
+    """All entries move at the end of the batch, each towards the weighted mean of its targets."""
+
+    total: Table  # [S, C] sum of weight times target
+    weight: Table  # [S, C]
+
+
+@rule
+def land(credit: Any, learner: Learner, state: int, column: int, target: float, weight: float) -> None:
+    """Credit a target to entry (state, column)."""
+
+
+@choice(land, Entry)
+def _land_entry(credit: Entry, learner: Learner, state: int, column: int, target: float, weight: float) -> None:
+    _move(learner.table, learner.visits, learner, state, column, target, weight)
+
+
+@function
+def _move(
+    table: Table,
+    visits: NDArray[np.float64],
+    learner: Learner,
+    state: int,
+    column: int,
+    target: float,
+    weight: float,
+) -> None:
+    """The one update, of one entry."""
+    alpha = rate(learner.step_size, visits, learner.clock, state, column, weight) * weight
+    table[at(state), at(column)] = (1.0 - alpha) * table[at(state), at(column)] + alpha * target
+
+
+@choice(land, EntryOfTwo)
+def _land_entry_of_two(
+    credit: EntryOfTwo, learner: Learner, state: int, column: int, target: float, weight: float
+) -> None:
+    if credit.turn[0] == 0:
+        _move(credit.first, learner.visits, learner, state, column, target, weight)
+    else:
+        _move(credit.second, credit.visits, learner, state, column, target, weight)
+    mean = 0.5 * credit.first[at(state), at(column)] + 0.5 * credit.second[at(state), at(column)]
+    learner.table[at(state), at(column)] = mean
+
+
+@choice(land, Nowhere)
+def _land_nowhere(credit: Nowhere, learner: Learner, state: int, column: int, target: float, weight: float) -> None:
+    pass
+
+
+@choice(land, Together)
+def _land_together(credit: Together, learner: Learner, state: int, column: int, target: float, weight: float) -> None:
+    credit.total[at(state), at(column)] += weight * target
+    credit.weight[at(state), at(column)] += weight
+
+
+@rule
+def foresee(credit: Any, learner: Learner, step: Transition) -> None:
+    """Keep what a trace has to know of the step that follows a transition, before anything lands."""
+
+
+@choice(foresee, Entry)
+@choice(foresee, EntryOfTwo)
+@choice(foresee, Nowhere)
+@choice(foresee, Together)
+def _foresee_nothing(credit: Any, learner: Learner, step: Transition) -> None:
+    pass
+
+
+@rule
+def crowded(credit: Any) -> bool:  # type: ignore[empty-body]
+    """Whether there is no room for what another transition would leave behind."""
+
+
+@choice(crowded, Entry)
+@choice(crowded, EntryOfTwo)
+@choice(crowded, Nowhere)
+@choice(crowded, Together)
+def _never_crowded(credit: Any) -> bool:
+    return False
+
+
+@rule
+def land_rest(credit: Any, learner: Learner) -> float:  # type: ignore[empty-body]
+    """Let everything land that waited for the end of the batch; how far the farthest entry moved."""
+
+
+@choice(land_rest, Entry)
+@choice(land_rest, EntryOfTwo)
+@choice(land_rest, Nowhere)
+def _nothing_rests(credit: Any, learner: Learner) -> float:
+    return np.inf
+
+
+@choice(land_rest, Together)
+def _land_rest_together(credit: Together, learner: Learner) -> float:
+    change = 0.0
+    for state in range(learner.table.shape[0]):
+        for column in range(learner.table.shape[1]):
+            weight = credit.weight[at(state), at(column)]
+            if weight > 0.0:
+                alpha = rate(learner.step_size, learner.visits, learner.clock, state, column)
+                old = learner.table[at(state), at(column)]
+                new = (1.0 - alpha) * old + alpha * (credit.total[at(state), at(column)] / weight)
+                learner.table[at(state), at(column)] = new
+                change = max(change, abs(new - old))
+                credit.total[at(state), at(column)] = 0.0
+                credit.weight[at(state), at(column)] = 0.0
+    return change
