@@ -184,7 +184,7 @@ def test_an_agent_of_state_values_has_no_q() -> None:
         ("q_learning", {"behavior": {"kind": "softmax", "temperature": 0}}, "found temperature = 0; allowed: above 0"),
         ("q_learning", {"behavior": {"kind": "ucb", "c": -1}}, "behavior: found c = -1; allowed: at least 0"),
         ("q_learning", {"behavior": {"kind": "ucb"}, "epsilon": 0.1}, "found epsilon and behavior"),
-        ("td0", {"behavior": {"kind": "ucb"}}, "found behavior and policy"),
+        ("td0", {"behavior": {"kind": "ucb"}}, "found policy and behavior"),
         ("value_iteration", {"behavior": {"kind": "softmax"}}, "behavior: a sweep does not act"),
         ("value_iteration", {"epsilon": {"kind": "harmonic"}}, "epsilon: a schedule counts what is done"),
         ("q_learning", {"discount": 1.01}, "discount: found 1.01; allowed: 0 to 1"),
