@@ -16,6 +16,7 @@ from rlgrid.errors import InputError, one_of
 from rlgrid.feeds import Feed, Rollout, Sweep
 from rlgrid.learner import Learner, NoImprovement, Nowhere, OneStep
 from rlgrid.model import TabularModel, check_probabilities, resolve_discount
+from rlgrid.model_feeds import Counting, Solution
 from rlgrid.randomness import Stream, new_stream
 from rlgrid.recipe import Recipe, read_recipe, step_size_keys
 from rlgrid.spaces import Spaces, spaces_of
@@ -240,7 +241,21 @@ class Agent(Actor):
             raise InputError(
                 f"{self.recipe.name}: it learns from a recorded batch; allowed: train(..., batch=...), in Python"
             )
-        recipe = self.recipe
+        recipe, method = self.recipe, self.recipe.method or "auto"
+        if recipe.feed == "solution":
+            return Solution(env, method)
+        if recipe.feed == "counting":
+            return Counting(
+                env,
+                every=recipe.solve_every,
+                method=method,
+                prior=recipe.prior,
+                prior_reward=recipe.prior_reward,
+                sample=recipe.posterior == "sample",
+                initial_value=recipe.initial_value,
+                episode_length=recipe.episode_length,
+                seed=self.env_seed,
+            )
         return Rollout(
             env,
             starts=recipe.starts,

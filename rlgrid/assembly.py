@@ -18,7 +18,7 @@ from rlgrid.corrections import (
     TreeBackup,
     WeightedSampling,
 )
-from rlgrid.credits import Entry, EntryOfTwo, Together
+from rlgrid.credits import Entry, EntryOfTwo, Nowhere, Together
 from rlgrid.dyna import Dyna, NoPlanning
 from rlgrid.learner import Improvement, Learner, NoImprovement
 from rlgrid.randomness import Stream
@@ -140,9 +140,11 @@ def _window(recipe: Recipe, shape: tuple[int, int]) -> OneStep | Window:
 
 def _credit(
     recipe: Recipe, shape: tuple[int, int], discount: float, target: Target
-) -> Entry | EntryOfTwo | Together | Trace:
+) -> Entry | EntryOfTwo | Nowhere | Together | Trace:
     if isinstance(target, Double):
         return EntryOfTwo(target.first, target.second, target.turn, np.zeros(shape))
+    if recipe.feed == "counting":
+        return Nowhere()
     if recipe.credit == "together":
         return Together(np.zeros(shape), np.zeros(shape))
     if not recipe.traces:

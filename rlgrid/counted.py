@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rlgrid.batch import Batch
+from rlgrid.batch import Batch, empty_batch
 from rlgrid.errors import InputError
 from rlgrid.tables import Bools, Floats, Tables, merge_outcomes
 
@@ -44,6 +44,17 @@ def count(batch: Batch, n_states: int, n_actions: int) -> Counts:
     pair, ends = np.divmod(distinct, 2)
     row, next_state = np.divmod(pair, n_states)
     return Counts(row, next_state, ends != 0, np.asarray(total, np.float64), paid / total)
+
+
+def condensed(batch: Batch, n_states: int, n_actions: int) -> Batch:
+    """The same experience with each outcome once: its count as the weight, its mean reward as the reward."""
+    counts = count(batch, n_states, n_actions)
+    found = empty_batch(len(counts.row))
+    found.state[:], found.action[:] = np.divmod(counts.row, n_actions)
+    found.next_state[:], found.next_action[:] = counts.next_state, 0
+    found.reward[:], found.weight[:] = counts.reward, counts.weight
+    found.terminated[:], found.truncated[:], found.behavior_probability[:] = counts.terminated, False, 1.0
+    return found
 
 
 def likeliest(counts: Counts, n_rows: int) -> tuple[Ints, Ints, Floats, Floats, Bools]:

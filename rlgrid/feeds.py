@@ -40,6 +40,11 @@ def _room(capacity: int) -> Finished:
     return Finished(np.zeros(capacity), np.zeros(capacity, np.int64), bools, np.zeros(capacity, np.int64))
 
 
+def no_episodes() -> Finished:
+    """No episode has ended."""
+    return _room(0)
+
+
 class Chunk(NamedTuple):
     """What happened since the last chunk."""
 
@@ -105,7 +110,7 @@ class Sweep:
     def advance(self, agent: Actor, max_steps: int, max_episodes: int, *, record: bool) -> Chunk:
         """One sweep."""
         agent.update(self.batch)
-        return Chunk(self.batch if record else None, _room(0), 1)
+        return Chunk(self.batch if record else None, no_episodes(), 1)
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Nothing: every sweep is alike."""

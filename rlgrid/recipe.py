@@ -89,7 +89,7 @@ class Recipe(_Struct, frozen=True):
 
     name: str
     source: str
-    feed: Literal["sweep", "rollout", "replay"]
+    feed: Literal["sweep", "rollout", "replay", "solution", "counting"]
     target: Literal["greedy", "double", "next_action", "behavior", "policy", "return"]
     step_size: StepSizeKeys
     n: int = 1
@@ -100,6 +100,11 @@ class Recipe(_Struct, frozen=True):
     planning_steps: int = 0
     exploration_bonus: float = 0.0
     model_memory: int = 1
+    method: str | None = None
+    solve_every: int = 1000
+    prior: float = 0.0
+    prior_reward: float = 0.0
+    posterior: Literal["mean", "sample"] = "mean"
     table: Literal["q", "v"] = "q"
     initial_value: float = 0.0
     discount: float | None = None
@@ -155,11 +160,11 @@ def _check_ranges(recipe: Recipe) -> None:
             raise ValueError(f"{key}: found {value:g}; allowed: 0 to 1")
     _check_exploration(recipe)
     counts = ("improve_every", "episodes_per_pair", "episode_length", "steps", "episodes", "sweeps")
-    for key in (*counts, "n", "model_memory"):
+    for key in (*counts, "n", "model_memory", "solve_every"):
         value = getattr(recipe, key)
         if value is not None and value < 1:
             raise ValueError(f"{key}: found {value}; allowed: at least 1")
-    for key in ("improve_within", "planning_steps", "exploration_bonus"):
+    for key in ("improve_within", "planning_steps", "exploration_bonus", "prior"):
         value = getattr(recipe, key)
         if value is not None and not 0 <= value < float("inf"):
             raise ValueError(f"{key}: found {value:g}; allowed: at least 0")
@@ -229,6 +234,25 @@ def _check_choices(recipe: Recipe) -> None:
         raise ValueError("behavior: found with a policy that is improved; allowed with one that stays, or with epsilon")
     _check_lookahead(recipe)
     _check_credit(recipe)
+    _check_solutions(recipe)
+
+
+def _check_solutions(recipe: Recipe) -> None:
+    """Agents that solve a model rather than update a table."""
+    plain = recipe.target == "greedy" and recipe.table == "q" and recipe.credit == "together" and recipe.n == 1
+    solves = recipe.feed in ("solution", "counting")
+    if solves and not (plain and recipe.step_size == 1 and not recipe.planning_steps):
+        raise ValueError(
+            f'feed: "{recipe.feed}" solves a model; allowed with target = "greedy", step_size = 1, credit = "together"'
+        )
+    if recipe.feed == "counting" and (recipe.epsilon is None or recipe.starts != "world"):
+        raise ValueError('feed: "counting" acts by the table; allowed with epsilon, and starts = "world"')
+    if recipe.method is not None and not solves:
+        raise ValueError('method: allowed with feed = "solution" or "counting"')
+    if (recipe.prior or recipe.posterior == "sample") and recipe.feed != "counting":
+        raise ValueError('prior, posterior: allowed with feed = "counting"')
+    if recipe.posterior == "sample" and not recipe.prior:
+        raise ValueError('posterior: "sample" needs a prior above 0')
 
 
 def _check_lookahead(recipe: Recipe) -> None:

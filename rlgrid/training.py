@@ -246,7 +246,7 @@ def make_budget(agent: Agent, steps: int | None, episodes: int | None, sweeps: i
         recipe = agent.recipe
         own = (("steps", recipe.steps), ("episodes", recipe.episodes), ("sweeps", recipe.sweeps))
         given = {unit: n for unit, n in own if n is not None}
-    units = ("sweeps",) if agent.recipe.feed in ("sweep", "replay") else ("steps", "episodes")
+    units = ("sweeps",) if agent.recipe.feed in ("sweep", "replay", "solution") else ("steps", "episodes")
     if len(given) != 1 or next(iter(given)) not in units:
         raise InputError(
             f"{agent.recipe.name}: found {' and '.join(given) or 'no budget'}; allowed: one of {', '.join(units)}"
