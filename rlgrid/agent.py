@@ -13,12 +13,14 @@ from rlgrid.assembly import assemble, policies
 from rlgrid.batch import Batch, check_batch
 from rlgrid.behaviors import Behavior, Stored
 from rlgrid.errors import InputError, one_of
+from rlgrid.features import Features, cell_features
 from rlgrid.feeds import Feed, Rollout, Sweep
 from rlgrid.learner import Learner, NoImprovement, Nowhere, OneStep
+from rlgrid.linear import Gradient
 from rlgrid.model import TabularModel, check_probabilities, resolve_discount
 from rlgrid.model_feeds import Counting, Solution
 from rlgrid.randomness import Stream, new_stream
-from rlgrid.recipe import Recipe, read_recipe, step_size_keys
+from rlgrid.recipe import FeatureKeys, Recipe, read_recipe, step_size_keys
 from rlgrid.spaces import Spaces, spaces_of
 from rlgrid.step_sizes import Constant, Harmonic, Polynomial
 from rlgrid.targets import Return
@@ -65,7 +67,7 @@ class Actor:
             raise InputError(f"state: found {state}; allowed: 0 to {len(self.learner.table) - 1}")
         from rlgrid.kernels.interaction import choose  # Numba loads when it is used
 
-        action, _ = choose(self.behavior, self.learner.table, int(state), self.streams[0])
+        action, _ = choose(self.learner, self.behavior, int(state), self.streams[0])
         return int(action)
 
     def update(self, batch: Batch) -> None:
@@ -174,6 +176,7 @@ class Agent(Actor):
         policy: NDArray[np.float64] | None = None,
         behavior: NDArray[np.float64] | None = None,
         available: NDArray[np.bool_] | None = None,
+        features: Features | None = None,
     ) -> None:
         self.recipe = recipe
         self.seed = seed
@@ -181,7 +184,7 @@ class Agent(Actor):
         self.env_seed = int(env_seed.generate_state(1)[0])
         self.chosen, tally = policies(recipe, policy, behavior, n_states, n_actions)
         made = [new_stream(child) for child in streams]
-        learner = assemble(recipe, self.chosen, n_states, n_actions, discount, available, made[1])
+        learner = assemble(recipe, self.chosen, n_states, n_actions, discount, available, made[1], features)
         super().__init__(learner._replace(tally=tally), self.chosen.behavior, n_actions, made)
 
     @property
@@ -198,6 +201,18 @@ class Agent(Actor):
         if self.recipe.table == "v":
             raise InputError(f"{self.recipe.name}: it learns state values; allowed: agent.v")
         return self.learner.table.copy()
+
+    @property
+    def weights(self) -> NDArray[np.float64]:
+        """Weights of the features, a copy [K, A], or [K] for state values: ``features.matrix @ weights`` is the table.
+
+        Raises:
+            InputError: for an agent without features.
+        """
+        credit = self.learner.credit
+        if not isinstance(credit, Gradient):
+            raise InputError(f"{self.recipe.name}: it has no features, so no weights; allowed: agent.q or agent.v")
+        return credit.weights[:, 0].copy() if self.recipe.table == "v" else credit.weights.copy()
 
     @property
     def v(self) -> NDArray[np.float64]:
@@ -280,6 +295,12 @@ def _stored(key: str, given: str | float | ArrayLike | None, spaces: Spaces) -> 
     return check_probabilities(chosen, spaces.available, key)
 
 
+def _features(keys: FeatureKeys, spaces: Spaces) -> Features:
+    model = spaces.model
+    known = (model.shape, model.terminal) if model is not None else (None, None)
+    return cell_features(keys, spaces.n_states, *known)
+
+
 def load_agent(
     recipe: str | os.PathLike[str],
     env: gymnasium.Env[Any, Any] | TabularModel,
@@ -325,6 +346,7 @@ def load_agent(
         policy=policy,
         behavior=behavior,
         available=None if spaces.available.all() else spaces.available,
+        features=None if chosen.features is None else _features(chosen.features, spaces),
     )
     waits = chosen.feed == "rollout" and chosen.target == "return"
     if waits and spaces.model is not None and not episodes_end(agent, spaces.model):

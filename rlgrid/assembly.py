@@ -20,7 +20,9 @@ from rlgrid.corrections import (
 )
 from rlgrid.credits import Entry, EntryOfTwo, Nowhere, Together
 from rlgrid.dyna import Dyna, NoPlanning
+from rlgrid.features import Features
 from rlgrid.learner import Improvement, Learner, NoImprovement
+from rlgrid.linear import Gradient
 from rlgrid.randomness import Stream
 from rlgrid.recipe import Recipe, to_step_size
 from rlgrid.schedules import NoTally, Tally
@@ -76,6 +78,7 @@ def assemble(
     discount: float,
     available: NDArray[np.bool_] | None,
     stream: Stream,
+    features: Features | None = None,
 ) -> Learner:
     """A learner that has learned nothing yet; ``stream`` is what is random in it."""
     shape = (n_states, n_actions if recipe.table == "q" else 1)
@@ -91,7 +94,7 @@ def assemble(
         target=target,
         window=_window(recipe, shape),
         step_size=to_step_size(recipe.step_size),
-        credit=_credit(recipe, shape, discount, target),
+        credit=_credit(recipe, shape, discount, target, features),
         improvement=_improvement(recipe, chosen.target),
         correction=_correction(recipe, chosen, n_actions),
         planning=_planning(recipe, shape, stream),
@@ -139,14 +142,16 @@ def _window(recipe: Recipe, shape: tuple[int, int]) -> OneStep | Window:
 
 
 def _credit(
-    recipe: Recipe, shape: tuple[int, int], discount: float, target: Target
-) -> Entry | EntryOfTwo | Nowhere | Together | Trace:
+    recipe: Recipe, shape: tuple[int, int], discount: float, target: Target, features: Features | None
+) -> Entry | EntryOfTwo | Nowhere | Together | Trace | Gradient:
     if isinstance(target, Double):
         return EntryOfTwo(target.first, target.second, target.turn, np.zeros(shape))
     if recipe.feed == "counting":
         return Nowhere()
     if recipe.credit == "together":
         return Together(np.zeros(shape), np.zeros(shape))
+    if features is not None:
+        return Gradient(np.zeros((features.size, shape[1])), features.index, features.value)
     if not recipe.traces:
         return Entry()
     longest = longest_trace(discount * recipe.trace_decay, recipe.trace_cut)

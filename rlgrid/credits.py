@@ -43,6 +43,19 @@ class Together(NamedTuple):
 
 
 @rule
+def look(credit: Any, table: Table, state: int) -> None:
+    """Bring the values of a state up to date before it is acted in or bootstrapped from; entries always are."""
+
+
+@choice(look, Entry)
+@choice(look, EntryOfTwo)
+@choice(look, Nowhere)
+@choice(look, Together)
+def _entries_are_up_to_date(credit: Any, table: Table, state: int) -> None:
+    pass
+
+
+@rule
 def land(credit: Any, learner: Learner, state: int, column: int, target: float, weight: float) -> None:
     """Credit a target to entry (state, column)."""
 

@@ -13,6 +13,7 @@ from rlgrid.changing import ChangingGridWorld, current
 from rlgrid.env import GridWorld
 from rlgrid.errors import InputError
 from rlgrid.learner import OneStep
+from rlgrid.linear import Gradient
 from rlgrid.model import TabularModel, as_model
 from rlgrid.randomness import Stream, new_stream, uniforms
 from rlgrid.sampling import ChosenStarts, EveryPair, ExploringStarts, Starts, WorldStarts
@@ -228,7 +229,7 @@ class Rollout:
         max_steps = min(max_steps, self._until_change()) if self.model is not None else max_steps
         steps, episodes = run(agent, batch, finished, max_steps, max_episodes)
         self.progress[0] += steps
-        if self.batch_episodes:
+        if self.batch_episodes or isinstance(agent.learner.credit, Gradient):
             agent.settle()
         ended = Finished._make(column[:episodes] for column in finished)
         return Chunk(batch.part(0, steps) if record else None, ended, steps)
@@ -295,7 +296,7 @@ class Rollout:
                 seen, info = self.env.reset(seed=self._seed)
                 self._seed, state, elapsed, total = None, index(seen), 0, 0.0
                 agent.forbid(state, info.get("action_mask"))
-                action, probability = choose(agent.behavior, agent.learner.table, state, agent.streams[0])
+                action, probability = choose(agent.learner, agent.behavior, state, agent.streams[0])
             seen, reward, terminated, truncated, info = self.env.step(first_action + action)
             next_state = index(seen)
             if not terminated:  # at an end nothing is chosen, and some environments mask everything there

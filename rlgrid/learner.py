@@ -5,7 +5,7 @@
 ``learn`` is called for one transition after the other, by ``agent.update(batch)`` and by the compiled loop that also
 acts; ``settle`` at the end of a batch, where updates land that wait for it and a stored policy is improved. The other
 choices stand in modules of their own: ``targets``, ``corrections``, ``windows``, ``step_sizes``, ``credits``,
-``traces`` and ``dyna``.
+``traces``, ``linear`` and ``dyna``.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from rlgrid.corrections import Correction, NoCorrection
 from rlgrid.credits import Entry, EntryOfTwo, Nowhere, Together, crowded, land, land_rest
 from rlgrid.dispatch import at, choice, function, rule
 from rlgrid.dyna import Dyna, NoPlanning, plan
+from rlgrid.linear import Gradient
 from rlgrid.schedules import NoTally, Tally
 from rlgrid.step_sizes import StepSize
 from rlgrid.targets import Target
@@ -66,14 +67,14 @@ class Improvement(NamedTuple):
 class Learner(NamedTuple):
     """A table with the choices that make an algorithm of the one update."""
 
-    table: Table  # q [S, A], or v [S, 1]
+    table: Table  # q [S, A], or v [S, 1]; with features what the weights make of them (see rlgrid.linear)
     visits: NDArray[np.float64]  # [S, C] weights of the updates so far, summed by the step size
     clock: Ints  # [1] updates counted by the step size
     discount: float
     target: Target
     window: OneStep | Window
     step_size: StepSize
-    credit: Entry | EntryOfTwo | Trace | Together | Nowhere
+    credit: Entry | EntryOfTwo | Trace | Together | Nowhere | Gradient
     improvement: NoImprovement | Improvement
     correction: Correction = NoCorrection()
     planning: NoPlanning | Dyna = NoPlanning()

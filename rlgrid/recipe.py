@@ -63,6 +63,9 @@ class LinearEpsilon(_Struct, frozen=True, tag_field="kind", tag="linear"):
     last: float = 0.0
 
 
+#: Far more than any map has use for.
+_MOST_FEATURES = 1000
+
 EpsilonKeys: TypeAlias = float | HarmonicEpsilon | PolynomialEpsilon | LinearEpsilon
 
 
@@ -81,6 +84,42 @@ class UpperConfidenceBehavior(_Struct, frozen=True, tag_field="kind", tag="ucb")
 BehaviorKeys: TypeAlias = SoftmaxBehavior | UpperConfidenceBehavior
 
 
+class _Features(_Struct, frozen=True):
+    """Settings of features: whole numbers."""
+
+    def __post_init__(self) -> None:
+        for key in self.__struct_fields__:
+            value = getattr(self, key)
+            if not 1 <= value <= _MOST_FEATURES:
+                raise ValueError(f".{key}: found {value}; allowed: 1 to {_MOST_FEATURES}")
+
+
+class OneHotFeatures(_Features, frozen=True, tag_field="kind", tag="one_hot"):
+    """``{ kind = "one_hot" }``: a feature for each state."""
+
+
+class PolynomialFeatures(_Features, frozen=True, tag_field="kind", tag="polynomial"):
+    """``{ kind = "polynomial", order = 2 }``: products of the coordinates."""
+
+    order: int = 2
+
+
+class FourierFeatures(_Features, frozen=True, tag_field="kind", tag="fourier"):
+    """``{ kind = "fourier", order = 3 }``: cosines of the coordinates."""
+
+    order: int = 3
+
+
+class TileFeatures(_Features, frozen=True, tag_field="kind", tag="tile_coding"):
+    """``{ kind = "tile_coding", tilings = 4, tiles = 4 }``: shifted grids of tiles."""
+
+    tilings: int = 4
+    tiles: int = 4
+
+
+FeatureKeys: TypeAlias = OneHotFeatures | PolynomialFeatures | FourierFeatures | TileFeatures
+
+
 class Recipe(_Struct, frozen=True):
     """Feed, target, step size and credit, with the behavior and the budget that go with them.
 
@@ -94,7 +133,8 @@ class Recipe(_Struct, frozen=True):
     step_size: StepSizeKeys
     n: int = 1
     correction: Literal["none", "ordinary", "weighted", "per_decision", "tree_backup"] = "none"
-    credit: Literal["entry", "together", "accumulating_trace", "replacing_trace", "dutch_trace"] = "entry"
+    credit: Literal["entry", "together", "accumulating_trace", "replacing_trace", "dutch_trace", "gradient"] = "entry"
+    features: FeatureKeys | None = None
     trace_decay: float = 0.9
     trace_cut: float = 1e-3
     planning_steps: int = 0
@@ -232,6 +272,7 @@ def _check_choices(recipe: Recipe) -> None:
         raise ValueError("double, behavior and planning_steps: a sweep does not act; allowed with a rollout")
     if recipe.improves and recipe.behavior is not None:
         raise ValueError("behavior: found with a policy that is improved; allowed with one that stays, or with epsilon")
+    _check_features(recipe)
     _check_lookahead(recipe)
     _check_credit(recipe)
     _check_solutions(recipe)
@@ -253,6 +294,19 @@ def _check_solutions(recipe: Recipe) -> None:
         raise ValueError('prior, posterior: allowed with feed = "counting"')
     if recipe.posterior == "sample" and not recipe.prior:
         raise ValueError('posterior: "sample" needs a prior above 0')
+
+
+def _check_features(recipe: Recipe) -> None:
+    """What the gradient of a linear function can be combined with."""
+    if (recipe.credit == "gradient") != (recipe.features is not None):
+        found = "without features" if recipe.features is None else f'"{recipe.credit}"'
+        raise ValueError(f'credit: found {found}; allowed: "gradient" where features are given, and only there')
+    if recipe.features is None:
+        return
+    if recipe.target == "double" or recipe.correction != "none":
+        raise ValueError('features: with target = "double" or a correction they are not allowed; one table, no ratios')
+    if recipe.initial_value != 0:
+        raise ValueError(f"initial_value: found {recipe.initial_value:g}; allowed with features, whose weights begin at 0: 0")
 
 
 def _check_lookahead(recipe: Recipe) -> None:

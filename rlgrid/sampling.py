@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rlgrid.behaviors import Table, draw
+from rlgrid.behaviors import draw
+from rlgrid.credits import look
 from rlgrid.dispatch import at, choice, function, rule
 from rlgrid.randomness import Stream, normal, uniform
 from rlgrid.tables import Tables
+
+if TYPE_CHECKING:
+    from rlgrid.learner import Learner
 
 
 class WorldStarts(NamedTuple):
@@ -93,23 +97,24 @@ def sample_start(tables: Tables, stream: Stream) -> int:
 
 @rule
 def begin(  # type: ignore[empty-body]
-    starts: Any, behavior: Any, table: Table, tables: Tables, env_stream: Stream, behavior_stream: Stream
+    starts: Any, behavior: Any, learner: Learner, tables: Tables, env_stream: Stream, behavior_stream: Stream
 ) -> tuple[int, int, float]:
     """First state of an episode, first action, and the probability of that action."""
 
 
 @choice(begin, WorldStarts)
 def _begin_world(
-    starts: WorldStarts, behavior: Any, table: Table, tables: Tables, env_stream: Stream, behavior_stream: Stream
+    starts: WorldStarts, behavior: Any, learner: Learner, tables: Tables, env_stream: Stream, behavior_stream: Stream
 ) -> tuple[int, int, float]:
     state = sample_start(tables, env_stream)
-    action, probability = draw(behavior, table, state, behavior_stream)
+    look(learner.credit, learner.table, state)
+    action, probability = draw(behavior, learner.table, state, behavior_stream)
     return state, action, probability
 
 
 @choice(begin, ExploringStarts)
 def _begin_exploring(
-    starts: ExploringStarts, behavior: Any, table: Table, tables: Tables, env_stream: Stream, behavior_stream: Stream
+    starts: ExploringStarts, behavior: Any, learner: Learner, tables: Tables, env_stream: Stream, behavior_stream: Stream
 ) -> tuple[int, int, float]:
     n = len(starts.rows)
     row = starts.rows[int(uniform(behavior_stream) * n)]
@@ -118,7 +123,7 @@ def _begin_exploring(
 
 @choice(begin, EveryPair)
 def _begin_every_pair(
-    starts: EveryPair, behavior: Any, table: Table, tables: Tables, env_stream: Stream, behavior_stream: Stream
+    starts: EveryPair, behavior: Any, learner: Learner, tables: Tables, env_stream: Stream, behavior_stream: Stream
 ) -> tuple[int, int, float]:
     row = starts.rows[starts.turn[0]]
     starts.turn[0] = (starts.turn[0] + 1) % len(starts.rows)
@@ -127,8 +132,9 @@ def _begin_every_pair(
 
 @choice(begin, ChosenStarts)
 def _begin_chosen(
-    starts: ChosenStarts, behavior: Any, table: Table, tables: Tables, env_stream: Stream, behavior_stream: Stream
+    starts: ChosenStarts, behavior: Any, learner: Learner, tables: Tables, env_stream: Stream, behavior_stream: Stream
 ) -> tuple[int, int, float]:
     state = starts.states[int(uniform(behavior_stream) * len(starts.states))]
-    action, probability = draw(behavior, table, state, behavior_stream)
+    look(learner.credit, learner.table, state)
+    action, probability = draw(behavior, learner.table, state, behavior_stream)
     return state, action, probability

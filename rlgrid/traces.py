@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlgrid.batch import Transition
-from rlgrid.credits import crowded, foresee, land, land_rest
+from rlgrid.credits import crowded, foresee, land, land_rest, look
 from rlgrid.dispatch import at, choice, function, rule
 from rlgrid.step_sizes import rate
 from rlgrid.targets import follows
@@ -151,6 +151,11 @@ def _remember(credit: Trace, state: int, column: int, alpha: float) -> None:
     if end - begin >= credit.longest:
         begin += 1
     credit.span[0], credit.span[1] = begin, end
+
+
+@choice(look, Trace)
+def _entries_are_up_to_date(credit: Trace, table: Floats, state: int) -> None:
+    pass
 
 
 @choice(crowded, Trace)

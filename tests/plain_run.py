@@ -106,6 +106,15 @@ ROLLOUTS |= {
     "dyna_q": Case("dyna_q", "noisy", {"planning_steps": 2, "model_memory": 3}),
     "dyna_q_plus": Case("dyna_q_plus", "dyna_maze", {"planning_steps": 3}),
 }
+#: Those of linear functions.
+ROLLOUTS |= {
+    "td_linear": Case("td_linear", "noisy"),
+    "sarsa_linear": Case("sarsa_linear", "noisy", {"step_size": PER_UPDATE}),
+    "q_learning_linear": Case("q_learning_linear", "frozen_lake_8x8", {"features": {"kind": "polynomial"}}),
+    "q_learning_linear, one-hot": Case("q_learning_linear", "noisy", {"features": {"kind": "one_hot"}}),
+    "n-step Sarsa, linear": Case("sarsa_linear", "noisy", {"n": 3}),
+    "Monte Carlo, linear": Case("td_linear", "noisy", {"target": "return"}),
+}
 SWEEPS = {
     "value_iteration": Case("value_iteration", "aima_4x3"),
     "truncated_policy_iteration": Case("truncated_policy_iteration", "noisy", {"improve_every": 2}),

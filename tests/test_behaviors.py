@@ -54,7 +54,7 @@ def test_drawn_frequencies_have_the_declared_probabilities(name: str) -> None:
     assert declared.sum(axis=1) == pytest.approx(1) and (declared[~AVAILABLE] == 0).all()
     n, statistic, degrees = 20_000, 0.0, 0
     for state in range(5):
-        pairs = [choose(agent.behavior, agent.learner.table, state, agent.streams[0]) for _ in range(n)]
+        pairs = [choose(agent.learner, agent.behavior, state, agent.streams[0]) for _ in range(n)]
         frequency = np.bincount([action for action, _ in pairs], minlength=4)
         for action, probability in pairs:
             assert probability == pytest.approx(declared[state, action], rel=1e-12)
@@ -82,7 +82,7 @@ def test_softmax_by_hand() -> None:
     assert agent.behavior_policy[0] == pytest.approx(weights / weights.sum(), rel=1e-12)
     agent.learner.table[0] = [700.0, 710.0, -2000.0, 0.0]
     assert np.isfinite(agent.behavior_policy).all()
-    action, probability = choose(agent.behavior, agent.learner.table, 0, agent.streams[0])
+    action, probability = choose(agent.learner, agent.behavior, 0, agent.streams[0])
     assert action == 1 and probability == pytest.approx(1 / (1 + math.exp(-20)), rel=1e-12)
 
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from rlgrid.batch import Batch, Transition, transition, write
 from rlgrid.behaviors import draw
+from rlgrid.credits import look
 from rlgrid.dispatch import at
 from rlgrid.kernels import compiled
 from rlgrid.learner import Learner, learn, no_room, settle
@@ -50,13 +51,14 @@ def interact(
     episodes = 0
     while steps < max_steps and episodes < max_episodes and not no_room(learner):
         if state < 0:
-            state, action, probability = begin(starts, behavior, learner.table, tables, env_stream, behavior_stream)
+            state, action, probability = begin(starts, behavior, learner, tables, env_stream, behavior_stream)
             elapsed = 0
             total = 0.0
         next_state, reward, terminated = sample(tables, state * n_actions + action, env_stream)
         elapsed += 1
         truncated = not terminated and elapsed >= episode_limit
         count(learner.tally, state, action, terminated or truncated)
+        look(learner.credit, learner.table, next_state)
         if terminated:
             next_action, next_probability = 0, 1.0
         else:
@@ -86,6 +88,7 @@ def learn_batch(learner: Learner, batch: Batch, begin_at: int) -> int:
     while i < len(batch.state) and not no_room(learner):
         step = transition(batch, i)
         count(learner.tally, step.state, step.action, step.terminated or step.truncated)
+        look(learner.credit, learner.table, step.next_state)
         learn(learner, step)
         i += 1
     return i
@@ -98,9 +101,10 @@ def settle_batch(learner: Learner) -> None:
 
 
 @compiled
-def choose(behavior: Any, table: Floats, state: int, stream: Stream) -> tuple[int, float]:
+def choose(learner: Learner, behavior: Any, state: int, stream: Stream) -> tuple[int, float]:
     """Draw one action and its probability."""
-    drawn: tuple[int, float] = draw(behavior, table, state, stream)
+    look(learner.credit, learner.table, state)
+    drawn: tuple[int, float] = draw(behavior, learner.table, state, stream)
     return drawn
 
 
@@ -110,6 +114,7 @@ def observe(learner: Learner, behavior: Any, behavior_stream: Stream, batch: Bat
     action, probability = 0, 1.0
     ends = batch.terminated[at(i)] or batch.truncated[at(i)]
     count(learner.tally, batch.state[at(i)], batch.action[at(i)], ends)
+    look(learner.credit, learner.table, batch.next_state[at(i)])
     if not batch.terminated[at(i)]:
         action, probability = draw(behavior, learner.table, batch.next_state[at(i)], behavior_stream)
     batch.next_action[at(i)] = action

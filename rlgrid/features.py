@@ -1,0 +1,187 @@
+"""Features of a grid's cells: what values are a linear function of.
+
+The features phi(s) of a state are kept as the few that are not 0: their numbers and their values. They are made from the
+cell's row and column (Zhao, Sec. 8.2; Sutton & Barto 2e, Sec. 9.5). A grid of one row or one column has one coordinate.
+Terminal states and walls have no features, so that they are worth 0.
+"""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from rlgrid.errors import InputError
+from rlgrid.recipe import FeatureKeys, FourierFeatures, OneHotFeatures, PolynomialFeatures
+from rlgrid.schema import convert
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+#: More numbers than this would fill the memory.
+_MOST_NUMBERS = 100_000_000
+
+
+class Features(NamedTuple):
+    """phi: K features of S states, of which at most M are not 0 in any one state.
+
+    >>> Features.of([[1.0, 0.5], [1.0, -0.5]]).matrix.tolist()
+    [[1.0, 0.5], [1.0, -0.5]]
+    """
+
+    index: Ints  # [S, M] numbers of features
+    value: Floats  # [S, M]; 0 where a state has fewer than M
+    size: int  # K
+
+    @classmethod
+    def of(cls, phi: ArrayLike) -> Features:
+        """From an array [S, K].
+
+        Raises:
+            InputError: where it is no such array, or its numbers are not finite.
+        """
+        value = np.array(phi, dtype=np.float64)
+        if value.ndim != 2 or not value.size or not np.isfinite(value).all():
+            raise InputError(f"features: found shape {value.shape}; allowed: finite numbers [S, K]")
+        n_states, size = value.shape
+        return cls(np.tile(np.arange(size), (n_states, 1)), value, size)
+
+    @property
+    def matrix(self) -> Floats:
+        """phi as an array [S, K]."""
+        phi = np.zeros((len(self.index), self.size))
+        np.add.at(phi, (np.arange(len(self.index))[:, None], self.index), self.value)
+        return phi
+
+
+def one_hot(n_states: int) -> Features:
+    """A feature of its own for each state: a table.
+
+    >>> one_hot(2).matrix.tolist()
+    [[1.0, 0.0], [0.0, 1.0]]
+    """
+    return Features(np.arange(n_states)[:, None], np.ones((n_states, 1)), n_states)
+
+
+def polynomial(shape: tuple[int, int], order: int) -> Features:
+    """1, x, y, x², xy, y², ...: all products of the coordinates up to a degree (Zhao, Sec. 8.2).
+
+    x and y run from -1, the left and upper edge, to 1. Of two coordinates there are (order + 1)(order + 2) / 2.
+
+    >>> [polynomial((5, 5), order).size for order in (1, 2, 3)]
+    [3, 6, 10]
+    >>> polynomial((1, 3), 2).matrix.tolist()
+    [[1.0, -1.0, 1.0], [1.0, 0.0, 0.0], [1.0, 1.0, 1.0]]
+    """
+    coordinates = [2.0 * place - 1.0 for place in _coordinates(shape)]
+    powers = [p for p in product(range(order + 1), repeat=len(coordinates)) if sum(p) <= order]
+    powers.sort(key=lambda p: (sum(p), tuple(-power for power in p)))
+    _refuse_too_many(shape[0] * shape[1], len(powers), "order", order)
+    columns = [np.ones(shape[0] * shape[1]) for _ in powers]
+    for column, exponents in zip(columns, powers, strict=True):
+        for x, exponent in zip(coordinates, exponents, strict=True):
+            column *= x**exponent
+    return Features.of(np.column_stack(columns))
+
+
+def fourier(shape: tuple[int, int], order: int) -> Features:
+    """cos(pi (c1 x + c2 y)) for all c1, c2 from 0 to the order: the Fourier cosine basis (S&B 2e, eq. 9.18; Zhao, 8.2).
+
+    x and y run from 0, the left and upper edge, to 1. Of two coordinates there are (order + 1)².
+
+    >>> [fourier((5, 5), order).size for order in (1, 2, 3)]
+    [4, 9, 16]
+    >>> fourier((1, 3), 1).matrix.round(9).tolist()
+    [[1.0, 1.0], [1.0, 0.0], [1.0, -1.0]]
+    """
+    coordinates = _coordinates(shape)
+    frequencies = list(product(range(order + 1), repeat=len(coordinates)))
+    _refuse_too_many(shape[0] * shape[1], len(frequencies), "order", order)
+    phase = np.stack(coordinates, axis=1) @ np.array(frequencies, dtype=np.float64).T
+    return Features.of(np.cos(np.pi * phase))
+
+
+def tile_coding(shape: tuple[int, int], tilings: int, tiles: int) -> Features:
+    """Several grids of tiles, each shifted; of each the tile that holds a cell's middle is 1 (S&B 2e, Sec. 9.5.4).
+
+    A tile is 1/``tiles`` of the map wide and high. Tiling i is shifted by i (1, 3) / ``tilings`` of a tile, the
+    asymmetric offsets of the book (a whole tile leads back), so it takes ``tiles`` + 1 of them to cover the map. A step
+    size of α / ``tilings`` moves a value by α.
+
+    >>> phi = tile_coding((4, 4), tilings=2, tiles=2)
+    >>> phi.size, phi.index.shape, phi.matrix.sum(axis=1).max()
+    (18, (16, 2), 2.0)
+    """
+    rows, columns = np.divmod(np.arange(shape[0] * shape[1]), shape[1])
+    places = [(columns + 0.5) / shape[1] * tiles, (rows + 0.5) / shape[0] * tiles]
+    places = [place for place, length in zip(places, (shape[1], shape[0]), strict=True) if length > 1] or places[:1]
+    _refuse_too_many(len(rows), tilings, "tilings", tilings)
+    across = tiles + 1
+    index = np.zeros((len(rows), tilings), np.int64)
+    for i in range(tilings):
+        for place, step in zip(places, (1, 3), strict=False):
+            index[:, i] = index[:, i] * across + np.floor(place + i * step % tilings / tilings).astype(np.int64)
+        index[:, i] += i * across ** len(places)
+    return Features(index, np.ones(index.shape), tilings * across ** len(places))
+
+
+def _coordinates(shape: tuple[int, int]) -> list[Floats]:
+    """x (from column to column) and y (from row to row) of each cell, from 0 to 1; none along an axis of one cell."""
+    rows, columns = np.divmod(np.arange(shape[0] * shape[1]), shape[1])
+    axes = [(columns, shape[1]), (rows, shape[0])]
+    return [place / (length - 1) for place, length in axes if length > 1] or [np.zeros(1)]
+
+
+def _refuse_too_many(n_states: int, active: int, key: str, found: int) -> None:
+    if n_states * active > _MOST_NUMBERS:
+        raise InputError(
+            f"features: {key} = {found} makes {active:,} features in each of {n_states:,} states; "
+            f"allowed: {_MOST_NUMBERS:,} numbers in all"
+        )
+
+
+def features_for(source: Any, keys: FeatureKeys | dict[str, Any]) -> Features:
+    """The features of a world's cells, by the keys of a recipe.
+
+    Args:
+        source: a world, a model, or an environment that has one.
+        keys: such as ``{"kind": "fourier", "order": 3}``; ``docs/agents.md`` lists them.
+
+    Raises:
+        InputError: for keys that are not allowed, and for states that are no cells of a map.
+
+    >>> import rlgrid
+    >>> features_for(rlgrid.load_world("zhao_5x5"), {"kind": "polynomial", "order": 2}).matrix.shape
+    (25, 6)
+    """
+    from rlgrid.model import as_model
+
+    model = as_model(source)
+    return cell_features(keys, model.n_states, model.shape, model.terminal)
+
+
+def cell_features(
+    keys: FeatureKeys | dict[str, Any],
+    n_states: int,
+    shape: tuple[int, int] | None,
+    terminal: NDArray[np.bool_] | None,
+) -> Features:
+    """The same for S states that are the cells of a map of a shape, where they are."""
+    kind: FeatureKeys = convert(keys, FeatureKeys, where="features") if isinstance(keys, dict) else keys
+    if isinstance(kind, OneHotFeatures):
+        made = one_hot(n_states)
+    elif shape is None:
+        raise InputError(
+            'features: states here are not cells of a map, so they have no row and column; allowed: { kind = "one_hot" }'
+        )
+    elif isinstance(kind, PolynomialFeatures):
+        made = polynomial(shape, kind.order)
+    elif isinstance(kind, FourierFeatures):
+        made = fourier(shape, kind.order)
+    else:
+        made = tile_coding(shape, kind.tilings, kind.tiles)
+    if terminal is not None:
+        made.value[terminal] = 0.0
+    return made
