@@ -38,9 +38,13 @@ if TYPE_CHECKING:
     from rlgrid.errors import InputError as InputError
     from rlgrid.evaluation import Score as Score
     from rlgrid.evaluation import evaluate as evaluate
+    from rlgrid.features import Features as Features
+    from rlgrid.features import features_for as features_for
     from rlgrid.feeds import Replay as Replay
     from rlgrid.feeds import Rollout as Rollout
     from rlgrid.feeds import Sweep as Sweep
+    from rlgrid.fixed_point import on_policy_distribution as on_policy_distribution
+    from rlgrid.fixed_point import td_fixed_point as td_fixed_point
     from rlgrid.generators import generate_world as generate_world
     from rlgrid.linter import Finding as Finding
     from rlgrid.linter import lint_world as lint_world
@@ -84,7 +88,9 @@ _PUBLIC = {
     "episode_log": ("EpisodeLog", "SavedRun"),
     "errors": ("InputError",),
     "evaluation": ("Score", "evaluate"),
+    "features": ("Features", "features_for"),
     "feeds": ("Replay", "Rollout", "Sweep"),
+    "fixed_point": ("on_policy_distribution", "td_fixed_point"),
     "generators": ("generate_world",),
     "linter": ("Finding", "lint_world"),
     "model": ("TabularModel",),

@@ -13,14 +13,14 @@ from rlgrid.assembly import assemble, policies
 from rlgrid.batch import Batch, check_batch
 from rlgrid.behaviors import Behavior, Stored
 from rlgrid.errors import InputError, one_of
-from rlgrid.features import Features, cell_features
+from rlgrid.features import Features, fitting
 from rlgrid.feeds import Feed, Rollout, Sweep
 from rlgrid.learner import Learner, NoImprovement, Nowhere, OneStep
 from rlgrid.linear import Gradient
 from rlgrid.model import TabularModel, check_probabilities, resolve_discount
 from rlgrid.model_feeds import Counting, Solution
 from rlgrid.randomness import Stream, new_stream
-from rlgrid.recipe import FeatureKeys, Recipe, read_recipe, step_size_keys
+from rlgrid.recipe import Recipe, read_recipe, step_size_keys
 from rlgrid.spaces import Spaces, spaces_of
 from rlgrid.step_sizes import Constant, Harmonic, Polynomial
 from rlgrid.targets import Return
@@ -295,12 +295,6 @@ def _stored(key: str, given: str | float | ArrayLike | None, spaces: Spaces) -> 
     return check_probabilities(chosen, spaces.available, key)
 
 
-def _features(keys: FeatureKeys, spaces: Spaces) -> Features:
-    model = spaces.model
-    known = (model.shape, model.terminal) if model is not None else (None, None)
-    return cell_features(keys, spaces.n_states, *known)
-
-
 def load_agent(
     recipe: str | os.PathLike[str],
     env: gymnasium.Env[Any, Any] | TabularModel,
@@ -315,7 +309,8 @@ def load_agent(
         env: an environment with discrete states and actions, or a model.
         seed: of everything random in the agent and in its training; ``None`` takes fresh entropy.
         **settings: keys of the recipe to set anew, such as ``step_size``, ``epsilon`` and ``discount``. ``policy``
-            and ``behavior`` may be arrays [S, A]; ``step_size`` may be a ``Constant``, ``Harmonic`` or ``Polynomial``.
+            and ``behavior`` may be arrays [S, A]; ``features`` an array [S, K] or ``Features``; ``step_size`` a
+            ``Constant``, ``Harmonic`` or ``Polynomial``.
 
     Raises:
         InputError: for an unknown recipe, a setting that is not allowed, or an environment that does not fit.
@@ -329,6 +324,9 @@ def load_agent(
         raise InputError(f"seed: found {seed}; allowed: at least 0, or none")
     given = {key: settings[key] for key in _POLICIES if np.ndim(settings.get(key, 0)) > 0}
     settings |= dict.fromkeys(given, "uniform")
+    phi = settings["features"] if isinstance(settings.get("features"), Features | np.ndarray) else None
+    if phi is not None:
+        settings["features"] = {"kind": "given"}
     if isinstance(settings.get("step_size"), Constant | Harmonic | Polynomial):
         settings["step_size"] = step_size_keys(settings["step_size"])
     chosen = read_recipe(recipe, settings)
@@ -337,6 +335,9 @@ def load_agent(
     behavior = _stored("behavior", given.get("behavior", chosen.behavior), spaces)
     if policy is not None and isinstance(chosen.behavior, int | float):
         behavior = (1.0 - chosen.behavior) * policy + chosen.behavior * shared(spaces.available)
+    model = spaces.model
+    known = (model.shape, model.terminal) if model is not None else (None, None)
+    features = chosen.features if phi is None else phi
     agent = Agent(
         chosen,
         spaces.n_states,
@@ -346,12 +347,12 @@ def load_agent(
         policy=policy,
         behavior=behavior,
         available=None if spaces.available.all() else spaces.available,
-        features=None if chosen.features is None else _features(chosen.features, spaces),
+        features=None if features is None else fitting(features, spaces.n_states, *known),
     )
     waits = chosen.feed == "rollout" and chosen.target == "return"
-    if waits and spaces.model is not None and not episodes_end(agent, spaces.model):
+    if waits and model is not None and not episodes_end(agent, model):
         raise InputError(
-            f"{chosen.name}: in {spaces.model.name} episodes never end, and a return has to; "
+            f"{chosen.name}: in {model.name} episodes never end, and a return has to; "
             "allowed with episode_length set, or with max_episode_steps in the world"
         )
     return agent

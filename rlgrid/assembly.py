@@ -151,7 +151,7 @@ def _credit(
     if recipe.credit == "together":
         return Together(np.zeros(shape), np.zeros(shape))
     if features is not None:
-        return Gradient(np.zeros((features.size, shape[1])), features.index, features.value)
+        return Gradient(np.zeros((features.size, shape[1])), features.active, features.value)
     if not recipe.traces:
         return Entry()
     longest = longest_trace(discount * recipe.trace_decay, recipe.trace_cut)

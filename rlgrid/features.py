@@ -1,20 +1,20 @@
 """Features of a grid's cells: what values are a linear function of.
 
-The features phi(s) of a state are kept as the few that are not 0: their numbers and their values. They are made from the
-cell's row and column (Zhao, Sec. 8.2; Sutton & Barto 2e, Sec. 9.5). A grid of one row or one column has one coordinate.
+The features phi(s) of a state are kept as the few that are not 0: their numbers and their values. They are made from
+the cell's row and column (Zhao, Sec. 8.2; Sutton & Barto 2e, Sec. 9.5). A grid of one row or column has one coordinate.
 Terminal states and walls have no features, so that they are worth 0.
 """
 
 from __future__ import annotations
 
 from itertools import product
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rlgrid.errors import InputError
-from rlgrid.recipe import FeatureKeys, FourierFeatures, OneHotFeatures, PolynomialFeatures
+from rlgrid.recipe import FeatureKeys, FourierFeatures, GivenFeatures, OneHotFeatures, PolynomialFeatures
 from rlgrid.schema import convert
 
 Ints = NDArray[np.int64]
@@ -31,7 +31,7 @@ class Features(NamedTuple):
     [[1.0, 0.5], [1.0, -0.5]]
     """
 
-    index: Ints  # [S, M] numbers of features
+    active: Ints  # [S, M] numbers of features
     value: Floats  # [S, M]; 0 where a state has fewer than M
     size: int  # K
 
@@ -51,9 +51,13 @@ class Features(NamedTuple):
     @property
     def matrix(self) -> Floats:
         """phi as an array [S, K]."""
-        phi = np.zeros((len(self.index), self.size))
-        np.add.at(phi, (np.arange(len(self.index))[:, None], self.index), self.value)
+        phi = np.zeros((len(self.active), self.size))
+        np.add.at(phi, (np.arange(len(self.active))[:, None], self.active), self.value)
         return phi
+
+
+#: What features can be chosen by.
+Chosen: TypeAlias = Features | FeatureKeys | dict[str, Any] | ArrayLike
 
 
 def one_hot(n_states: int) -> Features:
@@ -79,10 +83,7 @@ def polynomial(shape: tuple[int, int], order: int) -> Features:
     powers = [p for p in product(range(order + 1), repeat=len(coordinates)) if sum(p) <= order]
     powers.sort(key=lambda p: (sum(p), tuple(-power for power in p)))
     _refuse_too_many(shape[0] * shape[1], len(powers), "order", order)
-    columns = [np.ones(shape[0] * shape[1]) for _ in powers]
-    for column, exponents in zip(columns, powers, strict=True):
-        for x, exponent in zip(coordinates, exponents, strict=True):
-            column *= x**exponent
+    columns = [np.prod([x**p for x, p in zip(coordinates, power, strict=True)], axis=0) for power in powers]
     return Features.of(np.column_stack(columns))
 
 
@@ -111,20 +112,20 @@ def tile_coding(shape: tuple[int, int], tilings: int, tiles: int) -> Features:
     size of α / ``tilings`` moves a value by α.
 
     >>> phi = tile_coding((4, 4), tilings=2, tiles=2)
-    >>> phi.size, phi.index.shape, phi.matrix.sum(axis=1).max()
-    (18, (16, 2), 2.0)
+    >>> phi.size, phi.active.shape, int(phi.matrix.sum(axis=1).max())
+    (18, (16, 2), 2)
     """
     rows, columns = np.divmod(np.arange(shape[0] * shape[1]), shape[1])
     places = [(columns + 0.5) / shape[1] * tiles, (rows + 0.5) / shape[0] * tiles]
     places = [place for place, length in zip(places, (shape[1], shape[0]), strict=True) if length > 1] or places[:1]
     _refuse_too_many(len(rows), tilings, "tilings", tilings)
     across = tiles + 1
-    index = np.zeros((len(rows), tilings), np.int64)
+    active = np.zeros((len(rows), tilings), np.int64)
     for i in range(tilings):
         for place, step in zip(places, (1, 3), strict=False):
-            index[:, i] = index[:, i] * across + np.floor(place + i * step % tilings / tilings).astype(np.int64)
-        index[:, i] += i * across ** len(places)
-    return Features(index, np.ones(index.shape), tilings * across ** len(places))
+            active[:, i] = active[:, i] * across + np.floor(place + i * step % tilings / tilings).astype(np.int64)
+        active[:, i] += i * across ** len(places)
+    return Features(active, np.ones(active.shape), tilings * across ** len(places))
 
 
 def _coordinates(shape: tuple[int, int]) -> list[Floats]:
@@ -142,15 +143,16 @@ def _refuse_too_many(n_states: int, active: int, key: str, found: int) -> None:
         )
 
 
-def features_for(source: Any, keys: FeatureKeys | dict[str, Any]) -> Features:
-    """The features of a world's cells, by the keys of a recipe.
+def features_for(source: Any, chosen: Chosen) -> Features:
+    """The features of a world's states.
 
     Args:
         source: a world, a model, or an environment that has one.
-        keys: such as ``{"kind": "fourier", "order": 3}``; ``docs/agents.md`` lists them.
+        chosen: keys of a recipe, such as ``{"kind": "fourier", "order": 3}`` (``docs/agents.md`` lists them),
+            ``Features``, or phi as an array [S, K].
 
     Raises:
-        InputError: for keys that are not allowed, and for states that are no cells of a map.
+        InputError: for keys that are not allowed, or features of other states.
 
     >>> import rlgrid
     >>> features_for(rlgrid.load_world("zhao_5x5"), {"kind": "polynomial", "order": 2}).matrix.shape
@@ -159,29 +161,37 @@ def features_for(source: Any, keys: FeatureKeys | dict[str, Any]) -> Features:
     from rlgrid.model import as_model
 
     model = as_model(source)
-    return cell_features(keys, model.n_states, model.shape, model.terminal)
+    return fitting(chosen, model.n_states, model.shape, model.terminal)
 
 
-def cell_features(
-    keys: FeatureKeys | dict[str, Any],
-    n_states: int,
-    shape: tuple[int, int] | None,
-    terminal: NDArray[np.bool_] | None,
+def fitting(
+    chosen: Chosen, n_states: int, shape: tuple[int, int] | None, terminal: NDArray[np.bool_] | None
 ) -> Features:
-    """The same for S states that are the cells of a map of a shape, where they are."""
-    kind: FeatureKeys = convert(keys, FeatureKeys, where="features") if isinstance(keys, dict) else keys
-    if isinstance(kind, OneHotFeatures):
-        made = one_hot(n_states)
-    elif shape is None:
-        raise InputError(
-            'features: states here are not cells of a map, so they have no row and column; allowed: { kind = "one_hot" }'
-        )
-    elif isinstance(kind, PolynomialFeatures):
-        made = polynomial(shape, kind.order)
-    elif isinstance(kind, FourierFeatures):
-        made = fourier(shape, kind.order)
+    """The same for S states, with the shape of their map and their ends where these are known."""
+    if isinstance(chosen, dict):
+        chosen = convert(chosen, FeatureKeys, where="features")  # type: ignore[arg-type]  # a union is no class
+    if isinstance(chosen, FeatureKeys):
+        made = _of_kind(chosen, n_states, shape)
     else:
-        made = tile_coding(shape, kind.tilings, kind.tiles)
-    if terminal is not None:
-        made.value[terminal] = 0.0
-    return made
+        made = chosen if isinstance(chosen, Features) else Features.of(chosen)
+    if len(made.active) != n_states:
+        raise InputError(f"features: found those of {len(made.active)} states; allowed: {n_states}")
+    if not ((made.active >= 0) & (made.active < made.size)).all():  # compiled code would write out of its arrays
+        raise InputError(f"features: found a number outside of 0 to {made.size - 1}; allowed: those of K features")
+    if terminal is None:
+        return made
+    return made._replace(value=np.where(terminal[:, None], 0.0, made.value))
+
+
+def _of_kind(keys: FeatureKeys, n_states: int, shape: tuple[int, int] | None) -> Features:
+    if isinstance(keys, OneHotFeatures):
+        return one_hot(n_states)
+    if isinstance(keys, GivenFeatures):
+        raise InputError('features: "given" ones are not in the recipe; allowed: load_agent(..., features=) in Python')
+    if shape is None:
+        raise InputError('features: these states have no row and column; allowed: { kind = "one_hot" }')
+    if isinstance(keys, PolynomialFeatures):
+        return polynomial(shape, keys.order)
+    if isinstance(keys, FourierFeatures):
+        return fourier(shape, keys.order)
+    return tile_coding(shape, keys.tilings, keys.tiles)

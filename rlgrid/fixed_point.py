@@ -10,19 +10,16 @@ rewards, that is A w = b for
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rlgrid.batch_solvers import LeastSquares
 from rlgrid.chain import occupancy
 from rlgrid.errors import InputError
-from rlgrid.features import Features, features_for
+from rlgrid.features import Chosen, features_for
 from rlgrid.graph import recurrent_classes, rows_at
 from rlgrid.model import TabularModel, as_model, check_policy, resolve_discount
 from rlgrid.planner import Source
-from rlgrid.recipe import FeatureKeys
 
 Floats = NDArray[np.float64]
 
@@ -51,7 +48,8 @@ def on_policy_distribution(source: Source, policy: ArrayLike) -> Floats:
     total = visits.sum()
     if total == 0:
         raise InputError(f"{model.name}: every start is terminal, so that no step is taken; allowed: other starts")
-    return visits / total
+    shares: Floats = visits / total
+    return shares
 
 
 def _visits_within(model: TabularModel, policy: Floats, steps: int) -> Floats:
@@ -87,7 +85,7 @@ def _stationary(model: TabularModel, policy: Floats, stays: NDArray[np.bool_]) -
 def td_fixed_point(
     source: Source,
     policy: ArrayLike,
-    features: Features | FeatureKeys | dict[str, Any] | ArrayLike,
+    features: Chosen,
     *,
     discount: float | None = None,
     distribution: ArrayLike | None = None,
@@ -115,7 +113,7 @@ def td_fixed_point(
     """
     model = as_model(source)
     checked = check_policy(model, policy)
-    phi = _matrix(model, features)
+    phi = features_for(model, features).matrix
     share = on_policy_distribution(model, checked) if distribution is None else _checked_share(model, distribution)
     chain, reward = model.chain(checked)
     gamma = resolve_discount(discount, model.discount)
@@ -127,17 +125,11 @@ def td_fixed_point(
     return LeastSquares(weights, phi @ weights, A, b)
 
 
-def _matrix(model: TabularModel, features: Features | FeatureKeys | dict[str, Any] | ArrayLike) -> Floats:
-    if isinstance(features, dict | FeatureKeys):
-        return features_for(model, features).matrix
-    phi = features.matrix if isinstance(features, Features) else Features.of(features).matrix
-    if len(phi) != model.n_states:
-        raise InputError(f"features: found those of {len(phi)} states; allowed: {model.n_states}")
-    return phi
-
-
 def _checked_share(model: TabularModel, distribution: ArrayLike) -> Floats:
     share = np.array(distribution, dtype=np.float64)
-    if share.shape != (model.n_states,) or not (share >= 0).all() or not 0 < share.sum() < np.inf:
-        raise InputError(f"distribution: found shape {share.shape}; allowed: [{model.n_states}] numbers at least 0")
-    return np.where(model.terminal, 0.0, share) / share.sum()
+    if share.shape != (model.n_states,) or not (share >= 0).all() or not 0 < share[~model.terminal].sum() < np.inf:
+        raise InputError(
+            f"distribution: found shape {share.shape}; allowed: [{model.n_states}] numbers at least 0, some above"
+        )
+    shares: Floats = np.where(model.terminal, 0.0, share)
+    return shares / float(shares.sum())

@@ -31,7 +31,7 @@ class Gradient(NamedTuple):
     """The weights of the entry's features move (see :class:`rlgrid.features.Features`)."""
 
     weights: Floats  # [K, C]
-    index: NDArray[np.int64]  # [S, M]
+    active: NDArray[np.int64]  # [S, M] numbers of features
     value: Floats  # [S, M]
 
 
@@ -39,8 +39,8 @@ class Gradient(NamedTuple):
 def approximate(credit: Gradient, state: int, column: int) -> float:
     """phi(s)^T w."""
     total = 0.0
-    for k in range(credit.index.shape[1]):
-        total += credit.weights[at(credit.index[at(state), at(k)]), at(column)] * credit.value[at(state), at(k)]
+    for k in range(credit.active.shape[1]):
+        total += credit.weights[at(credit.active[at(state), at(k)]), at(column)] * credit.value[at(state), at(k)]
     return total
 
 
@@ -55,8 +55,8 @@ def _look_gradient(credit: Gradient, table: Table, state: int) -> None:
 def _land_gradient(credit: Gradient, learner: Learner, state: int, column: int, target: float, weight: float) -> None:
     alpha = rate(learner.step_size, learner.visits, learner.clock, state, column, weight) * weight
     step = alpha * (target - approximate(credit, state, column))
-    for k in range(credit.index.shape[1]):
-        feature = credit.index[at(state), at(k)]
+    for k in range(credit.active.shape[1]):
+        feature = credit.active[at(state), at(k)]
         credit.weights[at(feature), at(column)] += step * credit.value[at(state), at(k)]
 
 

@@ -117,7 +117,11 @@ class TileFeatures(_Features, frozen=True, tag_field="kind", tag="tile_coding"):
     tiles: int = 4
 
 
-FeatureKeys: TypeAlias = OneHotFeatures | PolynomialFeatures | FourierFeatures | TileFeatures
+class GivenFeatures(_Features, frozen=True, tag_field="kind", tag="given"):
+    """``{ kind = "given" }``: an array handed over in Python stands in no recipe."""
+
+
+FeatureKeys: TypeAlias = OneHotFeatures | PolynomialFeatures | FourierFeatures | TileFeatures | GivenFeatures
 
 
 class Recipe(_Struct, frozen=True):
@@ -306,7 +310,9 @@ def _check_features(recipe: Recipe) -> None:
     if recipe.target == "double" or recipe.correction != "none":
         raise ValueError('features: with target = "double" or a correction they are not allowed; one table, no ratios')
     if recipe.initial_value != 0:
-        raise ValueError(f"initial_value: found {recipe.initial_value:g}; allowed with features, whose weights begin at 0: 0")
+        raise ValueError(
+            f"initial_value: found {recipe.initial_value:g}; allowed with features, whose weights begin at 0: 0"
+        )
 
 
 def _check_lookahead(recipe: Recipe) -> None:

@@ -114,7 +114,12 @@ def _begin_world(
 
 @choice(begin, ExploringStarts)
 def _begin_exploring(
-    starts: ExploringStarts, behavior: Any, learner: Learner, tables: Tables, env_stream: Stream, behavior_stream: Stream
+    starts: ExploringStarts,
+    behavior: Any,
+    learner: Learner,
+    tables: Tables,
+    env_stream: Stream,
+    behavior_stream: Stream,
 ) -> tuple[int, int, float]:
     n = len(starts.rows)
     row = starts.rows[int(uniform(behavior_stream) * n)]
