@@ -27,6 +27,7 @@ from rlgrid import (
     td_fixed_point,
 )
 from rlgrid.features import fourier, one_hot, polynomial, tile_coding
+from rlgrid.model import as_model
 
 PUBLISHED = {entry["id"]: entry for entry in json.loads((Path(__file__).parent / "published.json").read_text())}
 ZHAO = rlgrid.load_world("zhao_5x5")
@@ -79,7 +80,7 @@ def test_features_of_a_world() -> None:
     lake = rlgrid.load_world("frozen_lake_4x4")
     for kind in ({"kind": "one_hot"}, *KINDS):
         phi = features_for(lake, kind).matrix
-        assert not phi[lake.model.terminal].any() and phi[~lake.model.terminal].any(axis=1).all()
+        assert not phi[as_model(lake).terminal].any() and phi[~as_model(lake).terminal].any(axis=1).all()
         assert Features.of(phi).matrix.tobytes() == phi.tobytes()
         assert features_for(lake, phi).matrix.tobytes() == phi.tobytes()
 
@@ -145,8 +146,11 @@ def test_actions_that_are_not_available_stay_so() -> None:
     env = GridWorld("aima_4x3")
     agent = load_agent("q_learning_linear", env)
     agent.forbid(0, np.array([1, 0, 1, 1]))
-    rlgrid.train(agent, env, steps=1000)
-    assert np.isneginf(agent.q[0]).tolist() == [False, True, False, False] and np.isfinite(agent.q[1:]).all()
+    drive(agent, agent.feed(env), chunks=[100], steps=1000)
+    assert (
+        np.isneginf(agent.q[0]).tolist() == [False, True, False, False]
+        and np.isfinite(np.delete(agent.q, 0, axis=0)).all()
+    )
 
 
 # The fixed point
@@ -178,7 +182,7 @@ def test_at_the_fixed_point_values_are_their_own_projected_backup(kind: dict) ->
         return phi @ np.linalg.lstsq(root[:, None] * phi, root * values, rcond=None)[0]
 
     solved = td_fixed_point(ZHAO, UNIFORM, kind)
-    P, r = ZHAO.model.chain(UNIFORM)
+    P, r = as_model(ZHAO).chain(UNIFORM)
     assert projected(r + 0.9 * (P @ solved.v)) == pytest.approx(solved.v, abs=1e-9)
     error, best = (np.sqrt(share @ (v - exact) ** 2) for v in (solved.v, projected(exact)))
     assert 0 < best <= error <= best / np.sqrt(1 - 0.9**2)
@@ -198,8 +202,8 @@ def test_more_features_come_nearer_in_zhaos_setting() -> None:
 
 @pytest.mark.parametrize("world", ["zhao_5x5", "frozen_lake_4x4", "random_walk_19"])
 def test_a_feature_for_each_state_gives_the_exact_values(world: str) -> None:
-    source = rlgrid.load_world(world)
-    policy = np.full((source.n_states, source.model.n_actions), 1 / source.model.n_actions)
+    source = GridWorld(world).model
+    policy = np.full((source.n_states, source.n_actions), 1 / source.n_actions)
     solved = td_fixed_point(source, policy, one_hot(source.n_states), discount=0.9)
     visited = on_policy_distribution(source, policy) > 0
     assert solved.v[visited] == pytest.approx(rlgrid.evaluate_exact(source, policy, discount=0.9)[visited], abs=1e-9)
@@ -250,15 +254,15 @@ def test_replayed_td_settles_where_lstd_is() -> None:
 
 @pytest.mark.parametrize("recipe", ["sarsa_linear", "q_learning_linear"])
 def test_control_finds_the_way(recipe: str) -> None:
-    """With 4 tilings of 4 x 4 tiles the greedy policy of the 5 x 5 world is as good as the optimal one at every start
-    in at least 4 of 5 seeds (a linear function promises nothing; this is what is seen)."""
+    """With 4 tilings of 4 x 4 tiles the greedy policy of the 5 x 5 world, valued exactly, is within 5 % of the optimum
+    from the start in at least 4 of 5 seeds. A linear function promises nothing; this is what is seen."""
     env, optimal = GridWorld(ZHAO), rlgrid.solve(ZHAO).v
     good = 0
     for seed in range(5):
         agent = load_agent(recipe, env, seed=seed)
         rlgrid.train(agent, env, steps=300_000)
         reached = rlgrid.evaluate_exact(env, agent.policy)
-        good += bool(ZHAO.model.start @ (optimal - reached) < 0.05 * (ZHAO.model.start @ optimal))
+        good += bool(as_model(ZHAO).start @ (optimal - reached) < 0.05 * (as_model(ZHAO).start @ optimal))
     assert good >= 4
 
 
