@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from rlgrid.behaviors import Table, draw
 from rlgrid.dispatch import at, choice, function, rule
 from rlgrid.randomness import Stream, normal, uniform
-from rlgrid.tables import Tables
+from rlgrid.tables import Spread, Tables
 
 
 class WorldStarts(NamedTuple):
@@ -41,9 +41,13 @@ class ChosenStarts(NamedTuple):
 Starts: TypeAlias = WorldStarts | ExploringStarts | EveryPair | ChosenStarts
 
 
-@function
-def sample(tables: Tables, row: int, stream: Stream) -> tuple[int, float, bool]:
+@rule
+def sample(tables: Any, row: int, stream: Stream) -> tuple[int, float, bool]:  # type: ignore[empty-body]
     """Next state, reward and termination of a row ``state * n_actions + action``."""
+
+
+@choice(sample, Tables)
+def _sample(tables: Tables, row: int, stream: Stream) -> tuple[int, float, bool]:
     begin_at = tables.first[at(row)]
     last = tables.first[at(row + 1)] - 1
     j = begin_at
@@ -58,6 +62,16 @@ def sample(tables: Tables, row: int, stream: Stream) -> tuple[int, float, bool]:
     if tables.noise[at(code)] >= 0:
         reward = sample_reward(tables, tables.noise[at(code)], stream)
     return tables.next_state[at(j)], reward, tables.terminated[at(code)]
+
+
+@choice(sample, Spread)
+def _sample_spread(tables: Spread, row: int, stream: Stream) -> tuple[int, float, bool]:
+    j = 0
+    if tables.threshold[at(row), 0] < 2.0:
+        u = uniform(stream)
+        for k in range(tables.threshold.shape[1]):
+            j += u >= tables.threshold[at(row), at(k)]
+    return tables.next_state[at(row), at(j)], tables.reward[at(row), at(j)], tables.terminated[at(row), at(j)]
 
 
 @function
@@ -75,7 +89,7 @@ def sample_reward(tables: Tables, d: int, stream: Stream) -> float:
 
 
 @function
-def sample_start(tables: Tables, stream: Stream) -> int:
+def sample_start(tables: Any, stream: Stream) -> int:
     """A start state."""
     n = len(tables.start_state)
     if n == 1:
@@ -93,14 +107,14 @@ def sample_start(tables: Tables, stream: Stream) -> int:
 
 @rule
 def begin(  # type: ignore[empty-body]
-    starts: Any, behavior: Any, table: Table, tables: Tables, env_stream: Stream, behavior_stream: Stream
+    starts: Any, behavior: Any, table: Table, tables: Any, env_stream: Stream, behavior_stream: Stream
 ) -> tuple[int, int, float]:
     """First state of an episode, first action, and the probability of that action."""
 
 
 @choice(begin, WorldStarts)
 def _begin_world(
-    starts: WorldStarts, behavior: Any, table: Table, tables: Tables, env_stream: Stream, behavior_stream: Stream
+    starts: WorldStarts, behavior: Any, table: Table, tables: Any, env_stream: Stream, behavior_stream: Stream
 ) -> tuple[int, int, float]:
     state = sample_start(tables, env_stream)
     action, probability = draw(behavior, table, state, behavior_stream)
@@ -109,7 +123,7 @@ def _begin_world(
 
 @choice(begin, ExploringStarts)
 def _begin_exploring(
-    starts: ExploringStarts, behavior: Any, table: Table, tables: Tables, env_stream: Stream, behavior_stream: Stream
+    starts: ExploringStarts, behavior: Any, table: Table, tables: Any, env_stream: Stream, behavior_stream: Stream
 ) -> tuple[int, int, float]:
     n = len(starts.rows)
     row = starts.rows[int(uniform(behavior_stream) * n)]
@@ -118,7 +132,7 @@ def _begin_exploring(
 
 @choice(begin, EveryPair)
 def _begin_every_pair(
-    starts: EveryPair, behavior: Any, table: Table, tables: Tables, env_stream: Stream, behavior_stream: Stream
+    starts: EveryPair, behavior: Any, table: Table, tables: Any, env_stream: Stream, behavior_stream: Stream
 ) -> tuple[int, int, float]:
     row = starts.rows[starts.turn[0]]
     starts.turn[0] = (starts.turn[0] + 1) % len(starts.rows)
@@ -127,7 +141,7 @@ def _begin_every_pair(
 
 @choice(begin, ChosenStarts)
 def _begin_chosen(
-    starts: ChosenStarts, behavior: Any, table: Table, tables: Tables, env_stream: Stream, behavior_stream: Stream
+    starts: ChosenStarts, behavior: Any, table: Table, tables: Any, env_stream: Stream, behavior_stream: Stream
 ) -> tuple[int, int, float]:
     state = starts.states[int(uniform(behavior_stream) * len(starts.states))]
     action, probability = draw(behavior, table, state, behavior_stream)
