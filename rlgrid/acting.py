@@ -14,12 +14,12 @@ from rlgrid.behaviors import (
     UpperConfidence,
     action_tuple,
 )
-from rlgrid.recipe import (
+from rlgrid.recipe import Recipe
+from rlgrid.recipe_keys import (
     EpsilonKeys,
     HarmonicEpsilon,
     LinearEpsilon,
     PolynomialEpsilon,
-    Recipe,
     SoftmaxBehavior,
     UpperConfidenceBehavior,
 )

@@ -332,7 +332,7 @@ def load_agent(
     chosen = read_recipe(recipe, settings)
     spaces = spaces_of(env)
     policy = _stored("policy", given.get("policy", chosen.policy), spaces)
-    behavior = _stored("behavior", given.get("behavior", chosen.behavior), spaces)
+    behavior = None if chosen.chooses else _stored("behavior", given.get("behavior", chosen.behavior), spaces)
     if policy is not None and isinstance(chosen.behavior, int | float):
         behavior = (1.0 - chosen.behavior) * policy + chosen.behavior * shared(spaces.available)
     model = spaces.model

@@ -18,6 +18,7 @@ from rlgrid.kernels.planning import (
     count_steps,
     error_bound,
     measure,
+    raise_steps,
     row_values,
     slack,
     sweep,
@@ -30,6 +31,9 @@ MOST_SWEEPS = 1_000_000
 
 #: Unit roundoff of float64.
 UNIT = 2.0**-53
+
+#: Relative change of the expected steps at which quick passes end.
+QUICK_CHANGE = 1e-9
 
 #: Actions within this of the best, relative to the largest value, count as nearly optimal.
 NEARLY = 1e-7
@@ -104,7 +108,12 @@ def _most_steps(rows: Rows, epsilon: float, v: Floats, margin: float, limit: int
     q = np.empty(len(rows.first) - 1)
     row_values(rows, v, q)
     near = q >= (np.maximum.reduceat(q, rows.begin[:-1]) - margin)[state_of_row(rows)]
-    x, out = np.zeros_like(v), np.empty_like(v)
+    x, out = np.full_like(v, 1e-300), np.empty_like(v)
+    if epsilon == 0.0:
+        order = np.argsort(-v, kind="stable")  # from where it is best outwards, so that a pass sees what it has found
+        for _ in range(min(limit, MOST_SWEEPS)):
+            if raise_steps(rows, near, order, x) <= QUICK_CHANGE:
+                break
     for _ in range(min(limit, MOST_SWEEPS)):
         change = count_steps(rows, near, epsilon, x, out)
         if change <= 0.5:

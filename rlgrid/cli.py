@@ -92,8 +92,8 @@ def agents(name: Annotated[str | None, typer.Argument(help="Show one recipe.")] 
     recipes = [read_recipe(found, {}) for found in library.names("agents")]
     if json:
         return _print_json([msgspec.to_builtins(recipe) for recipe in recipes])
-    rows = [(r.name, r.feed, r.target, r.credit, r.source) for r in recipes]
-    _print_table(("agent", "feed", "target", "credit", "source"), rows)
+    rows = [(r.name, r.feed, r.credit, r.source) for r in recipes]
+    _print_table(("agent", "feed", "credit", "source"), rows)
 
 
 @app.command()

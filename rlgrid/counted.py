@@ -68,9 +68,10 @@ def believed(
 ) -> tuple[Ints, Ints, Floats, Floats, Bools]:
     """The same under the posterior of a Dirichlet(prior) belief over all next states of the rows ``allowed`` [S, A].
 
-    Next states in which an episode has ended are ends wherever they come next. Rewards are believed by row: normal,
-    with ``prior`` pseudo-samples of ``prior_reward`` and unit variance a sample. ``draw`` draws one model from the
-    belief; without it, it is the mean.
+    Next states in which an episode has ended are ends wherever they come next. Rewards are believed by row: ``prior``
+    pseudo-samples of ``prior_reward`` enter the mean; a draw is normal around it, with the variance of the mean of the
+    row's n rewards and one more that is half the range of all rewards away. ``draw`` draws one model from the belief;
+    without it, it is the mean.
     """
     n_states, n_actions = allowed.shape
     rows = np.flatnonzero(allowed)
@@ -90,7 +91,14 @@ def believed(
     paid = np.bincount(counts.row, counts.weight * counts.reward, n_rows)[rows] + prior * prior_reward
     reward = paid / total
     if draw is not None:
-        reward = reward + draw.standard_normal(len(rows)) / np.sqrt(total)
+        n = np.bincount(counts.row, counts.weight, n_rows)[rows]
+        squares = np.bincount(counts.row, counts.weight * counts.reward**2, n_rows)[rows]
+        seen_variance = np.maximum(
+            squares / np.maximum(n, 1) - (paid - prior * prior_reward) ** 2 / np.maximum(n, 1) ** 2, 0
+        )
+        half_range = 0.5 * np.ptp(np.append(counts.reward, prior_reward))
+        variance = (n * seen_variance + half_range**2) / (n + 1) ** 2
+        reward = reward + np.sqrt(variance) * draw.standard_normal(len(rows))
     return (
         np.repeat(rows, n_states),
         np.tile(np.arange(n_states), len(rows)),

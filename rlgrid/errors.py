@@ -13,6 +13,10 @@ class InputError(ValueError):
     """
 
 
+#: Longer lists of names are cut.
+MOST_CHARACTERS = 400
+
+
 def one_of(found: object, allowed: Iterable[str]) -> str:
     """Say what was found and what is allowed, with the nearest allowed name for a typo.
 
@@ -22,4 +26,8 @@ def one_of(found: object, allowed: Iterable[str]) -> str:
     names = list(allowed)
     near = get_close_matches(str(found), names, n=1)
     hint = f', did you mean "{near[0]}"? Allowed' if near else "; allowed"
-    return f'found "{found}"{hint}: {", ".join(names)}'
+    text = ", ".join(names)
+    if len(text) > MOST_CHARACTERS:
+        shown = text[:MOST_CHARACTERS].rsplit(", ", 1)[0]
+        text = f"{shown} and {len(names) - shown.count(', ') - 1} more"
+    return f'found "{found}"{hint}: {text}'

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rlgrid.errors import InputError
-from rlgrid.recipe import FeatureKeys, FourierFeatures, GivenFeatures, OneHotFeatures, PolynomialFeatures
+from rlgrid.recipe_keys import FeatureKeys, FourierFeatures, GivenFeatures, OneHotFeatures, PolynomialFeatures
 from rlgrid.schema import convert
 
 Ints = NDArray[np.int64]

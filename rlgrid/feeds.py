@@ -270,7 +270,7 @@ class Rollout:
         from rlgrid.kernels.interaction import interact  # Numba loads when it is used
 
         assert self.model is not None
-        tables = self.model.tables
+        tables = self.model.drawn
         done: tuple[int, int] = interact(
             agent.learner, agent.behavior, self.starts, tables, self.stream, agent.streams[0],
             batch, self.place, self.gauge, finished, max_steps, max_episodes, self.limit,

@@ -17,11 +17,13 @@ from rlgrid.tables import (
     ROW_SUM_TOLERANCE,
     Bools,
     Floats,
+    Spread,
     Tables,
     blocks,
     check_tables,
     merge_outcomes,
     row_sums,
+    spread,
     to_cumulative,
 )
 from rlgrid.toy_text import ToyText, read_toy_text, write_toy_text
@@ -272,6 +274,11 @@ class TabularModel:
     def row_length(self) -> NDArray[np.int64]:
         """Number of outcomes of each row, [S A]."""
         return np.diff(self.tables.first)
+
+    @cached_property
+    def drawn(self) -> Tables | Spread:
+        """The tables in the form that is fastest to draw from."""
+        return spread(self.tables)
 
     @cached_property
     def available(self) -> Bools:

@@ -11,7 +11,7 @@ from rlgrid.behaviors import draw
 from rlgrid.credits import look
 from rlgrid.dispatch import at, choice, function, rule
 from rlgrid.randomness import Stream, normal, uniform
-from rlgrid.tables import Tables
+from rlgrid.tables import Spread, Tables
 
 if TYPE_CHECKING:
     from rlgrid.learner import Learner
@@ -45,9 +45,13 @@ class ChosenStarts(NamedTuple):
 Starts: TypeAlias = WorldStarts | ExploringStarts | EveryPair | ChosenStarts
 
 
-@function
-def sample(tables: Tables, row: int, stream: Stream) -> tuple[int, float, bool]:
+@rule
+def sample(tables: Any, row: int, stream: Stream) -> tuple[int, float, bool]:  # type: ignore[empty-body]
     """Next state, reward and termination of a row ``state * n_actions + action``."""
+
+
+@choice(sample, Tables)
+def _sample(tables: Tables, row: int, stream: Stream) -> tuple[int, float, bool]:
     begin_at = tables.first[at(row)]
     last = tables.first[at(row + 1)] - 1
     j = begin_at
@@ -62,6 +66,16 @@ def sample(tables: Tables, row: int, stream: Stream) -> tuple[int, float, bool]:
     if tables.noise[at(code)] >= 0:
         reward = sample_reward(tables, tables.noise[at(code)], stream)
     return tables.next_state[at(j)], reward, tables.terminated[at(code)]
+
+
+@choice(sample, Spread)
+def _sample_spread(tables: Spread, row: int, stream: Stream) -> tuple[int, float, bool]:
+    j = 0
+    if tables.threshold[at(row), 0] < 2.0:
+        u = uniform(stream)
+        for k in range(tables.threshold.shape[1]):
+            j += u >= tables.threshold[at(row), at(k)]
+    return tables.next_state[at(row), at(j)], tables.reward[at(row), at(j)], tables.terminated[at(row), at(j)]
 
 
 @function
@@ -79,7 +93,7 @@ def sample_reward(tables: Tables, d: int, stream: Stream) -> float:
 
 
 @function
-def sample_start(tables: Tables, stream: Stream) -> int:
+def sample_start(tables: Any, stream: Stream) -> int:
     """A start state."""
     n = len(tables.start_state)
     if n == 1:
@@ -97,14 +111,14 @@ def sample_start(tables: Tables, stream: Stream) -> int:
 
 @rule
 def begin(  # type: ignore[empty-body]
-    starts: Any, behavior: Any, learner: Learner, tables: Tables, env_stream: Stream, behavior_stream: Stream
+    starts: Any, behavior: Any, learner: Learner, tables: Any, env_stream: Stream, behavior_stream: Stream
 ) -> tuple[int, int, float]:
     """First state of an episode, first action, and the probability of that action."""
 
 
 @choice(begin, WorldStarts)
 def _begin_world(
-    starts: WorldStarts, behavior: Any, learner: Learner, tables: Tables, env_stream: Stream, behavior_stream: Stream
+    starts: WorldStarts, behavior: Any, learner: Learner, tables: Any, env_stream: Stream, behavior_stream: Stream
 ) -> tuple[int, int, float]:
     state = sample_start(tables, env_stream)
     look(learner.credit, learner.table, state)
@@ -117,7 +131,7 @@ def _begin_exploring(
     starts: ExploringStarts,
     behavior: Any,
     learner: Learner,
-    tables: Tables,
+    tables: Any,
     env_stream: Stream,
     behavior_stream: Stream,
 ) -> tuple[int, int, float]:
@@ -128,7 +142,7 @@ def _begin_exploring(
 
 @choice(begin, EveryPair)
 def _begin_every_pair(
-    starts: EveryPair, behavior: Any, learner: Learner, tables: Tables, env_stream: Stream, behavior_stream: Stream
+    starts: EveryPair, behavior: Any, learner: Learner, tables: Any, env_stream: Stream, behavior_stream: Stream
 ) -> tuple[int, int, float]:
     row = starts.rows[starts.turn[0]]
     starts.turn[0] = (starts.turn[0] + 1) % len(starts.rows)
@@ -137,7 +151,7 @@ def _begin_every_pair(
 
 @choice(begin, ChosenStarts)
 def _begin_chosen(
-    starts: ChosenStarts, behavior: Any, learner: Learner, tables: Tables, env_stream: Stream, behavior_stream: Stream
+    starts: ChosenStarts, behavior: Any, learner: Learner, tables: Any, env_stream: Stream, behavior_stream: Stream
 ) -> tuple[int, int, float]:
     state = starts.states[int(uniform(behavior_stream) * len(starts.states))]
     look(learner.credit, learner.table, state)

@@ -115,7 +115,7 @@ def bench_lake(steps: int, repeats: int) -> list[Result]:
             others.append((f"{recipe}, MushroomRL", MUSHROOM_BAR))
         for other, bar in others:
             ratio = speed[recipe] / speed[other]
-            kind = other.removeprefix(f"{recipe}, ")
+            kind = other.removeprefix(f"{recipe}, ").removesuffix("RL")
             results.append(Result(f"{recipe} / {kind}", speed[recipe], speed[other], ratio, f"{bar:,g}", ratio >= bar))
     return results
 
@@ -125,9 +125,8 @@ def large_world() -> rlgrid.World:
     rows = [["."] * 1000 for _ in range(1000)]
     rows[0][0], rows[500][500] = "S", "G"
     text = "\n".join("".join(row) for row in rows)
-    return rlgrid.World.from_toml(
-        f'name = "large"\ndiscount = 0.99\nmap = """\n{text}\n"""\n[cells]\nG = {{ enter = 1, terminal = true }}\n'
-    )
+    head = 'name = "large"\ndiscount = 0.99\nactions = ["up", "right", "down", "left"]\n'
+    return rlgrid.World.from_toml(f'{head}map = """\n{text}\n"""\n[cells]\nG = {{ enter = 1, terminal = true }}\n')
 
 
 def bench_large(steps: int, repeats: int) -> list[Result]:

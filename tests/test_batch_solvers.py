@@ -114,7 +114,7 @@ def test_a_recording_that_breaks_off_is_cut_off_there() -> None:
     assert not batch.terminated[-1] and not batch.truncated[-1]
     agent = load_agent("batch_mc", env)
     once = train(agent, env, batch=batch, sweeps=1).agent.v
-    assert agent.learner.window.length[0] == 0
+    assert agent.learner.window.span[0] == agent.learner.window.span[1]
     assert (train(agent, env, batch=batch, sweeps=3).agent.v == once).all()
     assert not batch.truncated[-1], "the recording itself is left alone"
 

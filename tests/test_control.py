@@ -75,7 +75,12 @@ OFF_POLICY: list[tuple[str, str, int, dict[str, Any]]] = [
     ("double_q_learning", "frozen_lake_4x4", 1_000_000, {"epsilon": 0.5, "step_size": power(0.8)}),
     ("watkins_q_lambda", "frozen_lake_4x4", 1_000_000, {"epsilon": 0.5, "step_size": power(0.8)}),
     ("n_step_tree_backup", "frozen_lake_4x4", 1_000_000, {"epsilon": 0.5, "step_size": power(0.8)}),
-    ("dyna_q", "frozen_lake_4x4", 1_000_000, {"epsilon": 0.5, "step_size": power(0.8), "model_memory": 100}),
+    (
+        "dyna_q",
+        "frozen_lake_4x4",
+        1_000_000,
+        {"epsilon": 0.5, "step_size": power(0.8), "model_memory": 100, "planning_steps": 1},
+    ),
 ]
 
 

@@ -15,7 +15,8 @@ from plain_run import NOISY
 
 import rlgrid
 from rlgrid import Constant, GridWorld, Harmonic, InputError, Polynomial, World, library, load_agent
-from rlgrid.recipe import HarmonicSize, PolynomialSize, Recipe, read_recipe, recipe_to_toml, to_step_size
+from rlgrid.recipe import Recipe, read_recipe, recipe_to_toml, to_step_size
+from rlgrid.recipe_keys import HarmonicSize, PolynomialSize
 
 CATALOG = library.names("agents")
 GUIDE = Path(__file__).parent.parent / "docs" / "agents.md"
@@ -38,7 +39,7 @@ def test_the_catalog() -> None:
 def test_every_recipe_is_sound(name: str) -> None:
     recipe = read_recipe(name, {})
     assert recipe.name == name
-    assert re.search(r"(Zhao|Sutton).*(Alg|Sec)", recipe.source)
+    assert re.search(r"(Zhao|Sutton|Puterman).*(Alg|Sec)|Strens 2000", recipe.source)
     assert sum(budget is not None for budget in (recipe.steps, recipe.episodes, recipe.sweeps)) == 1
     assert read_recipe(library.find("agents", name), {}) == recipe
 
@@ -46,9 +47,10 @@ def test_every_recipe_is_sound(name: str) -> None:
 @pytest.mark.parametrize("name", CATALOG)
 def test_a_recipe_written_down_reads_back(name: str, tmp_path: Path) -> None:
     size = {"kind": "polynomial", "a": 0.5, "b": 2.0, "power": 0.6, "per": "update"}
+    solves = read_recipe(name, {}).feed in ("solution", "counting")  # in steps of 1
     for recipe in (
         read_recipe(name, {}),
-        read_recipe(name, {"step_size": size, "source": 'a "quoted" \\ line\nbreak'}),
+        read_recipe(name, ({} if solves else {"step_size": size}) | {"source": 'a "quoted" \\ line\nbreak'}),
     ):
         path = tmp_path / "again.toml"
         path.write_text(recipe_to_toml(recipe))
@@ -59,10 +61,12 @@ def test_a_recipe_written_down_reads_back(name: str, tmp_path: Path) -> None:
 def test_every_recipe_trains_on_its_kind_of_world(name: str) -> None:
     env = GridWorld("frozen_lake_4x4")
     recipe = read_recipe(name, {})
-    unit = "steps" if recipe.feed == "rollout" else "sweeps"
+    unit = "steps" if recipe.feed in ("rollout", "counting") else "sweeps"
+    amount = 2 if recipe.feed == "solution" else 300
+    discount = {} if recipe.discount is not None else {"discount": 0.95}
     trace = rlgrid.Rollout(env).collect(load_agent("td0", env), steps=500) if recipe.feed == "replay" else None
-    run = rlgrid.train(load_agent(name, env, discount=0.95), env, batch=trace, **{unit: 300})
-    assert run.done >= 300 and len(run.errors) > 1
+    run = rlgrid.train(load_agent(name, env, **discount), env, batch=trace, **{unit: amount})
+    assert run.done >= amount and len(run.errors) > 1
     assert np.isfinite(run.agent.v).all() and run.agent.policy.sum(axis=1) == pytest.approx(1)
     assert run.agent.behavior_policy.sum(axis=1) == pytest.approx(1)
 
@@ -185,7 +189,7 @@ def test_an_agent_of_state_values_has_no_q() -> None:
         ("q_learning", {"behavior": {"kind": "ucb", "c": -1}}, "behavior: found c = -1; allowed: at least 0"),
         ("q_learning", {"behavior": {"kind": "ucb"}, "epsilon": 0.1}, "found epsilon and behavior"),
         ("td0", {"behavior": {"kind": "ucb"}}, "found policy and behavior"),
-        ("value_iteration", {"behavior": {"kind": "softmax"}}, "behavior: a sweep does not act"),
+        ("value_iteration", {"behavior": {"kind": "softmax"}}, "a sweep does not act"),
         ("value_iteration", {"epsilon": {"kind": "harmonic"}}, "epsilon: a schedule counts what is done"),
         ("q_learning", {"discount": 1.01}, "discount: found 1.01; allowed: 0 to 1"),
         ("q_learning", {"discount": -0.5}, "discount: found -0.5; allowed: 0 to 1"),

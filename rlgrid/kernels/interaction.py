@@ -16,7 +16,6 @@ from rlgrid.learner import Learner, learn, no_room, settle
 from rlgrid.randomness import Stream
 from rlgrid.sampling import begin, sample
 from rlgrid.schedules import count
-from rlgrid.tables import Tables
 
 Ints: TypeAlias = NDArray[np.int64]
 Floats: TypeAlias = NDArray[np.float64]
@@ -27,7 +26,7 @@ def interact(
     learner: Learner,
     behavior: Any,
     starts: Any,
-    tables: Tables,
+    tables: Any,
     env_stream: Stream,
     behavior_stream: Stream,
     batch: Batch,

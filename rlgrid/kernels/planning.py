@@ -215,6 +215,28 @@ def count_steps(rows: Rows, near: NDArray[np.bool_], epsilon: float, x: Floats, 
 
 
 @compiled
+def raise_steps(rows: Rows, near: NDArray[np.bool_], order: Ints, x: Floats) -> float:
+    """x = 1 + P x in place, in an order, without epsilon and with staying solved for; the largest relative change."""
+    change = 0.0
+    for s in order:
+        most = x[s]
+        for row in range(rows.begin[s], rows.begin[s + 1]):
+            if not near[row] or rows.first[row + 1] == rows.first[row]:
+                continue
+            ahead, stay = 1.0, 0.0
+            for i in range(rows.first[row], rows.first[row + 1]):
+                if rows.next_state[i] == s:
+                    stay += rows.going[rows.code[i]]
+                else:
+                    ahead += rows.going[rows.code[i]] * x[rows.next_state[i]]
+            if stay < 1.0:
+                most = max(most, ahead / (1.0 - stay))
+        change = max(change, (most - x[s]) / most)
+        x[s] = most
+    return change
+
+
+@compiled
 def measure(rows: Rows) -> tuple[float, float, int, int]:
     """Over all rows: greatest sum of ``going`` and of |paid|, most outcomes; most rows of a state."""
     going, paid, longest, widest = 0.0, 0.0, 0, 0
