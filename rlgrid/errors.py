@@ -14,7 +14,7 @@ class InputError(ValueError):
 
 
 #: Longer lists of names are cut.
-MOST_CHARACTERS = 400
+MOST_CHARACTERS = 560
 
 
 def one_of(found: object, allowed: Iterable[str]) -> str:
