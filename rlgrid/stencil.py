@@ -187,7 +187,8 @@ def block_gauss_seidel(problem: Problem, grid: Grid, limit: int) -> Solution | N
                 return None
             low, made = relax(stencil, v, rule, hot, grid.links, low, theta, min(PASSES, limit - passes))
             passes += made
-            problem.report(passes, _all_states(problem, grid, v))
+            if problem.on_sweep:
+                problem.report(passes, _all_states(problem, grid, v))
         change, size = residual(stencil, v)
         rounding = slack(accuracy, size)
         if beta < 1.0 and error_bound(accuracy, change, size) <= problem.tol:

@@ -5,7 +5,7 @@
 
 The world: n x n cells, 20 % of them walls at random, slip 0.2 to the sides, one terminal goal, -0.04 a step. Every
 contestant gets the compiled model in its own form and is asked for values within 1e-6, which rlgrid certifies; what it
-takes to build the form is not counted, rlgrid's stencil is. rlgrid's figures are medians; the peers' long runs are
+takes to build the form is not counted, rlgrid's stencil is. Figures are medians; runs of half a minute and more are
 single ones. ``--quick`` leaves out the two that take minutes.
 """
 
@@ -28,6 +28,9 @@ from scipy.sparse import csr_matrix, vstack
 import rlgrid
 from rlgrid import TabularModel
 
+#: Seconds after which a run is not repeated.
+LONG = 30.0
+
 TOL = 1e-6
 GROWTH_BAR, MEMORY_BAR, SMALL_BAR = 3.0, 64.0, 300e-6
 
@@ -48,9 +51,9 @@ def model_of(n: int) -> TabularModel:
 
 
 def seconds(run: Callable[[], Any], repeats: int) -> tuple[float, Any]:
-    """The median of several runs, and what the last one gave."""
+    """The median of several runs, or the first one where it is long, and what the last one gave."""
     taken, found = [], None
-    for _ in range(repeats):
+    while len(taken) < repeats and sum(taken) < LONG:
         begin = time.perf_counter()
         found = run()
         taken.append(time.perf_counter() - begin)
@@ -146,10 +149,8 @@ def against(
     taken, v = ours(model, discount, repeats)
     for name, make in peers.items():
         run = make(model, discount)
-        theirs, values = seconds(run, 1 if n > 100 else min(3, repeats))
-        theirs = getattr(
-            run, "taken", theirs
-        )  # where a peer takes its input in lists, what it makes of them is left out
+        theirs, values = seconds(run, repeats)
+        theirs = getattr(run, "taken", theirs)  # without what a peer takes to read lists
         apart = np.abs(values - v).max()
         if apart > 100 * TOL:
             print(f"{name}: its values are {apart:.1g} from ours", file=sys.stderr)

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from rlgrid.auto import METHODS
+from rlgrid.planner import AVERAGE
+
 
 @pytest.mark.parametrize(("guide", "least"), [("environments.md", 25), ("planning.md", 37)])
 def test_the_examples_of_the_guide_run(guide: str, least: int) -> None:
@@ -17,3 +20,9 @@ def test_the_examples_of_the_guide_run(guide: str, least: int) -> None:
     runner = doctest.DocTestRunner()
     runner.run(examples)
     assert runner.summarize(verbose=False).failed == 0 and len(examples.examples) > least
+
+
+def test_the_guide_lists_the_methods_that_there_are() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "planning.md").read_text(encoding="utf-8")
+    table = text.split("| method | how | source |\n")[1].split("\n\n")[0]
+    assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == {*METHODS, AVERAGE} - {"auto"}

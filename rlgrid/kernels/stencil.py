@@ -72,11 +72,11 @@ def find_patterns(
             if p < 0:
                 if known == len(example):
                     return -1
-                table[k], hashes[known], example[known], pattern[s] = known, h, s, known
+                table[k], hashes[at(known)], example[at(known)], pattern[at(s)] = known, h, s, known
                 known += 1
                 break
-            if hashes[p] == h and alike(first, next_state, code, n_actions, example[p], s):
-                pattern[s] = p
+            if hashes[at(p)] == h and alike(first, next_state, code, n_actions, example[at(p)], s):
+                pattern[at(s)] = p
                 break
             k = (k + np.uint64(1)) & mask
     return known
@@ -88,12 +88,14 @@ def alike(
 ) -> bool:
     """Whether the rows of two states look the same from where each stands."""
     for a in range(n_actions):
-        i, j = first[one * n_actions + a], first[other * n_actions + a]
-        n = first[one * n_actions + a + 1] - i
-        if first[other * n_actions + a + 1] - j != n:
+        i, j = first[at(one * n_actions + a)], first[at(other * n_actions + a)]
+        n = first[at(one * n_actions + a + 1)] - i
+        if first[at(other * n_actions + a + 1)] - j != n:
             return False
         for k in range(n):
-            if code[i + k] != code[j + k] or next_state[i + k] - one != next_state[j + k] - other:
+            if code[at(i + k)] != code[at(j + k)]:
+                return False
+            if next_state[at(i + k)] - one != next_state[at(j + k)] - other:
                 return False
     return True
 
