@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlgrid.errors import InputError
+from rlgrid.model_feeds import Counting
 
 if TYPE_CHECKING:
     from rlgrid.training import Run
@@ -75,7 +76,9 @@ def load_checkpoint(path: Path, run: Run) -> None:
         raise InputError(f"{path}: there is no checkpoint") from None
     except Exception as error:  # a damaged archive makes NumPy and zipfile raise a dozen different kinds
         raise InputError(f"{path}: not a checkpoint, or damaged: {' '.join(str(error).split())}") from None
-    run.agent.make_room(len(saved.get("learner.window.state", ())), len(saved.get("learner.credit.state", ())))
+    run.agent.make_room(*(len(saved.get(f"learner.{part}.state", ())) for part in ("window", "credit")))
+    if isinstance(run.feed, Counting):
+        run.feed.make_room(*(len(saved.get(f"feed.{part}.state", ())) for part in ("seen", "new")))
     live = _state(run)
     for name, array in (live | _counters(run)).items():
         if name not in saved or saved[name].shape != array.shape or saved[name].dtype != array.dtype:

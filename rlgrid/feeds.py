@@ -37,8 +37,7 @@ class Finished(NamedTuple):
 
 
 def _room(capacity: int) -> Finished:
-    bools = np.zeros(capacity, np.bool_)
-    return Finished(np.zeros(capacity), np.zeros(capacity, np.int64), bools, np.zeros(capacity, np.int64))
+    return Finished._make(np.empty(capacity, kind) for kind in (np.float64, np.int64, np.bool_, np.int64))
 
 
 def no_episodes() -> Finished:
@@ -163,7 +162,7 @@ class Replay:
             chosen = (uniforms(self._stream, self.size) * batch.size).astype(np.int64)
             batch = Batch._make(column[chosen] for column in batch)
         agent.update(batch)
-        return Chunk(batch if record else None, _room(0), 1)
+        return Chunk(batch if record else None, no_episodes(), 1)
 
     def state(self) -> dict[str, NDArray[Any]]:
         """The random stream of the draws."""
@@ -211,6 +210,7 @@ class Rollout:
         self.gauge = np.zeros(2)
         self.stream = _stream(env, seed)
         self._seed = seed
+        self._unrecorded = empty_batch(0)
 
     def prepare(self, agent: Actor) -> None:
         """Load or compile the loop."""
@@ -223,7 +223,7 @@ class Rollout:
             assert self.episode_length is not None
             max_episodes, max_steps = self.batch_episodes, self.batch_episodes * self.episode_length
         max_episodes = min(max_episodes, max(_EPISODES, self.batch_episodes))
-        batch = empty_batch(max_steps if record else 0)
+        batch = empty_batch(max_steps) if record else self._unrecorded
         finished = _room(min(max_episodes, max_steps))
         run = self._run if self.model is None else self._run_compiled
         max_steps = min(max_steps, self._until_change()) if self.model is not None else max_steps

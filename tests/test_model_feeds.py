@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 import rlgrid
 from rlgrid import GridWorld, InputError, Observer, TabularModel, evaluate_exact, load_agent, solve, train
 from rlgrid.batch import Batch, joined
+from rlgrid.episode_log import SavedRun
 from rlgrid.feeds import Chunk
-from rlgrid.training import Run
+from rlgrid.training import Run, proceed
 
 LAKE = GridWorld("frozen_lake_4x4")
 
@@ -72,6 +75,34 @@ def test_chunks_do_not_matter_and_seeds_repeat(recipe: str) -> None:
     other = load_agent(recipe, LAKE, seed=5, discount=0.95)
     train(other, LAKE, steps=2000)
     assert (other.q != tables[0]).any()
+
+
+class Stop(Observer):
+    """Breaks a run off as soon as it has come so far."""
+
+    def __init__(self, done: int) -> None:
+        self.done = done
+
+    def see(self, run: Run, chunk: Chunk) -> None:
+        if run.done >= self.done:
+            raise KeyboardInterrupt
+
+    def next_look(self, run: Run) -> int:
+        return self.done
+
+
+@pytest.mark.parametrize("recipe", ["certainty_equivalence", "posterior_sampling"])
+@pytest.mark.parametrize("stop", [1234, 2000])
+def test_a_run_that_was_broken_off_goes_on_with_what_it_had_counted(tmp_path: Path, recipe: str, stop: int) -> None:
+    agent = load_agent(recipe, LAKE, seed=3, discount=0.95)
+    with pytest.raises(KeyboardInterrupt):
+        train(agent, LAKE, steps=4500, log=tmp_path / "run", observers=[Stop(stop)])
+    run = SavedRun(tmp_path / "run").run(LAKE)
+    assert run.steps == stop
+    proceed(run)
+    whole = load_agent(recipe, LAKE, seed=3, discount=0.95)
+    train(whole, LAKE, steps=4500)
+    assert np.array_equal(run.agent.q, whole.q)
 
 
 def test_posterior_sampling_explores_by_itself() -> None:
