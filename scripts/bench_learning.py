@@ -9,8 +9,9 @@ All in one process on one core; contestants take turns, what is shown are median
 - for each algorithm a monolithic Numba loop that does nothing else (``yardsticks.py``),
 - MushroomRL's tabular agents on its own 8 x 8 grid world, where it is installed.
 
-rlgrid's side is ``Rollout.advance``, as in training, which besides keeps returns and lengths. The last lines are a
-world of 1000 x 1000 cells: its speed, and the memory of the agent and its training in copies of q.
+rlgrid's side is ``Rollout.advance``, as in training, which besides keeps returns and lengths. The last lines are the
+share of training time that the exact learning curve takes, and a world of 1000 x 1000 cells: its speed, and the memory
+of the agent and its training in copies of q.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from rlgrid.traces import longest_trace
 LIMIT = 200
 TRACE_DECAY, TRACE_CUT = 0.9, 1e-3
 PLAIN_BAR, ONE_STEP_BAR, FAR_BAR, MUSHROOM_BAR = 25.0, 0.7, 0.5, 1000.0
-LARGE_SPEED_BAR, LARGE_MEMORY_BAR = 8e6, 3.0
+LARGE_SPEED_BAR, LARGE_MEMORY_BAR, CURVE_BAR = 8e6, 3.0, 5.0
 ONE_STEP = ("q_learning", "sarsa", "expected_sarsa")
 RECIPES = (*ONE_STEP, "mc_epsilon_greedy", "n_step_sarsa", "sarsa_lambda")
 
@@ -153,6 +154,34 @@ def bench_large(steps: int, repeats: int) -> list[Result]:
     ]
 
 
+class Timed(rlgrid.ExactError):
+    """Counts the seconds that exact errors and the learning curve take."""
+
+    spent = 0.0
+
+    def begin(self, run: rlgrid.Run) -> None:
+        started = time.perf_counter()
+        super().begin(run)
+        self.spent += time.perf_counter() - started
+
+    def see(self, run: rlgrid.Run, chunk: Any) -> None:
+        started = time.perf_counter()
+        super().see(run, chunk)
+        self.spent += time.perf_counter() - started
+
+
+def bench_curve(steps: int, repeats: int) -> list[Result]:
+    """The share of training time that errors and curve take at their default intervals."""
+    env = rlgrid.GridWorld(LAKE)
+    shares = []
+    for _ in range(repeats + 1):  # the first one compiles
+        timed = Timed()
+        run = rlgrid.train(rlgrid.load_agent("q_learning", env), env, steps=steps, observers=[timed])
+        shares.append(100 * timed.spent / run.seconds)
+    share = float(np.median(shares[1:]))
+    return [Result("its exact learning curve, %", share, None, share, f"<= {CURVE_BAR:g}", share <= CURVE_BAR)]
+
+
 def show(results: list[Result]) -> None:
     table = Table("what", "rlgrid", "other", "ratio", "bar", "met", title="Learning, steps a second (medians)")
     for result in results:
@@ -169,7 +198,8 @@ def main() -> int:
     parser.add_argument("--repeats", type=int, default=5, help="repetitions, of which the median counts")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     options = parser.parse_args()
-    results = [*bench_lake(options.steps, options.repeats), *bench_large(options.steps, options.repeats)]
+    results = bench_lake(options.steps, options.repeats) + bench_curve(options.steps, options.repeats)
+    results += bench_large(options.steps, options.repeats)
     if options.json:
         print(json.dumps([result._asdict() for result in results], indent=2))
     else:

@@ -115,8 +115,8 @@ ON_POLICY: list[tuple[str, int, float, tuple[float, ...]]] = [
     ("expected_sarsa", 5_000_000, 0.8, (0.5, 0.5, 0.3, 0.3)),
     ("n_step_sarsa", 15_000_000, 0.85, (0.5, 0.5, 0.3, 0.3)),
     ("n_step_expected_sarsa", 15_000_000, 0.85, (0.5, 0.5, 0.3, 0.3)),
-    ("sarsa_lambda", 15_000_000, 0.85, (0.5, 0.5, 0.3, 0.3)),
-    ("true_online_sarsa_lambda", 15_000_000, 0.85, (0.5, 0.5, 0.3, 0.3)),
+    ("sarsa_lambda", 8_000_000, 0.85, (0.5, 0.5, 0.3, 0.3)),
+    ("true_online_sarsa_lambda", 8_000_000, 0.85, (0.5, 0.5, 0.3, 0.3)),
 ]
 
 
@@ -126,4 +126,5 @@ def test_on_policy_agents_find_the_best_soft_policy(
     recipe: str, steps: int, p: float, epsilons: tuple[float, ...], world: int
 ) -> None:
     epsilon = epsilons[world]
-    check(recipe, WORLDS[world], steps, epsilon, {"epsilon": epsilon, "step_size": power(p)} | EXPLORING)
+    settings = EXPLORING | {"epsilon": epsilon, "step_size": power(p), "trace_decay": 0.5}
+    check(recipe, WORLDS[world], steps, epsilon, settings)
