@@ -115,7 +115,7 @@ def solve(
     from rlgrid import planner
     from rlgrid.model import as_model
     from rlgrid.plan_files import write_files
-    from rlgrid.text_maps import policy_map, value_map
+    from rlgrid.text_maps import plan_text, solved_for
     from rlgrid.time_limit import start_values
     from rlgrid.world import load_world
 
@@ -125,7 +125,7 @@ def solve(
     if png is not None:
         from rlgrid.view import Layers, Picture
 
-        caption = f"{loaded.name}: optimal values and policy, discount {plan.discount:g}"
+        caption = f"{loaded.name}: optimal values and policy, {solved_for(plan)}"
         Picture(loaded).save(png, Layers(values=plan.v, policy=plan.policy, caption=caption))
     write_files(plan, model, save=save, csv=csv, toy_text=toy_text)
     starting = start_values(plan, model)
@@ -136,15 +136,7 @@ def solve(
         arrays |= {"exact_v": [str(v) for v in plan.exact_v]} if plan.exact_v is not None else {}
         facts |= {"gain": plan.gain} if plan.gain is not None else {}
         return _print_json(facts | {"bound": bound, "actions": loaded.actions} | starting | arrays)
-    certified = f"certified to within {plan.bound:.1e}" if plan.bound < float("inf") else "error not certified"
-    solved = f"discount {plan.discount:g}" if plan.gain is None else f"mean reward a step {plan.gain:.9g}"
-    print(f"{loaded.name}, {solved}: {plan.method}, {plan.iterations} iterations, {certified}\n")
-    width = get_terminal_size().columns
-    print(value_map(loaded, plan.v, width=width), end="\n\n")
-    print(policy_map(loaded, plan.optimal_actions / plan.optimal_actions.sum(axis=1, keepdims=True), width))
-    limited = starting.get("value_within_limit")
-    limit = f"; within its limit of {loaded.max_episode_steps} steps {limited:.6g}" if limited is not None else ""
-    print(f"\nexpected return from the start: {starting['value']:.6g}{limit}")
+    print(plan_text(loaded, plan, starting, get_terminal_size().columns))
     for what, file in (("picture", png), ("plan", save), ("table", csv), ("model", toy_text)):
         if file is not None:
             print(f"{what}: {file}")

@@ -1,4 +1,4 @@
-"""Maps of values and policies as text, for the terminal."""
+"""Plans as text, for the terminal: maps of values and policies."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    from rlgrid.plan import Plan
     from rlgrid.world import World
 
 ARROWS = {
@@ -60,6 +61,25 @@ def policy_map(world: World, policy: NDArray[np.float64], width: int = WIDTH) ->
     symbols = "".join(world.rows)
     texts = [symbols[s] if rests[s] else "".join(arrows[likely[s]]) for s in range(world.n_states)]
     return _layout(world, texts) if _fits(world, max(map(len, texts)), width) else _too_wide(world, width)
+
+
+def plan_text(world: World, plan: Plan, starting: dict[str, float], width: int = WIDTH) -> str:
+    """How it was solved, the two maps, and the values from the start that ``time_limit.start_values`` gives."""
+    certified = f"certified to within {plan.bound:.1e}" if plan.bound < float("inf") else "error not certified"
+    iterations = f"{plan.iterations} iteration{'s' if plan.iterations != 1 else ''}"
+    shares = plan.optimal_actions / plan.optimal_actions.sum(axis=1, keepdims=True)
+    parts = [f"{world.name}, {solved_for(plan)}: {plan.method}, {iterations}, {certified}"]
+    parts += [value_map(world, plan.v, width=width), policy_map(world, shares, width)]
+    if plan.gain is None:
+        limited = starting.get("value_within_limit")
+        limit = "" if limited is None else f"; within its limit of {world.max_episode_steps} steps {limited:.6g}"
+        parts.append(f"expected return from the start: {starting['value']:.6g}{limit}")
+    return "\n\n".join(parts)
+
+
+def solved_for(plan: Plan) -> str:
+    """The discount of a plan, or its mean reward a step where there is none."""
+    return f"discount {plan.discount:g}" if plan.gain is None else f"mean reward a step {plan.gain:.9g}"
 
 
 def _fits(world: World, cell: int, width: int) -> bool:
