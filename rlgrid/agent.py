@@ -295,6 +295,21 @@ def _stored(key: str, given: str | float | ArrayLike | None, spaces: Spaces) -> 
     return check_probabilities(chosen, spaces.available, key)
 
 
+def _check_coverage(
+    policy: NDArray[np.float64], behavior: NDArray[np.float64], model: TabularModel | None, spaces: Spaces
+) -> None:
+    """Ratios pi/b say nothing of what b never does (Sutton & Barto 2e, Sec. 5.5)."""
+    missed = (policy > 0) & (behavior == 0)
+    if model is not None:
+        missed[model.terminal] = False
+    if missed.any():
+        state, action = np.argwhere(missed)[0].tolist()
+        raise InputError(
+            f"behavior: in state {state} it never takes {spaces.actions[action]}, as the policy may; allowed with a "
+            "correction by ratios: a probability above 0 wherever the policy has one"
+        )
+
+
 def load_agent(
     recipe: str | os.PathLike[str],
     env: gymnasium.Env[Any, Any] | TabularModel,
@@ -336,6 +351,8 @@ def load_agent(
     if policy is not None and isinstance(chosen.behavior, int | float):
         behavior = (1.0 - chosen.behavior) * policy + chosen.behavior * shared(spaces.available)
     model = spaces.model
+    if policy is not None and behavior is not None and chosen.correction not in ("none", "tree_backup"):
+        _check_coverage(policy, behavior, model, spaces)
     known = (model.shape, model.terminal) if model is not None else (None, None)
     features = chosen.features if phi is None else phi
     agent = Agent(

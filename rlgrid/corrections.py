@@ -8,8 +8,24 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple, TypeAlias
 
-from rlgrid.behaviors import Behavior, EpsilonGreedy, Stored, Table, expected, greatest, width
-from rlgrid.dispatch import at, choice, rule
+from rlgrid.behaviors import (
+    Actions,
+    Behavior,
+    EpsilonGreedy,
+    ScheduledEpsilonGreedy,
+    Softmax,
+    Stored,
+    Table,
+    UpperConfidence,
+    expected,
+    greatest,
+    preference,
+    taken_in,
+    upper_bound,
+    width,
+)
+from rlgrid.dispatch import at, choice, function, rule
+from rlgrid.schedules import current
 
 
 class NoCorrection(NamedTuple):
@@ -60,18 +76,55 @@ def _probability_stored(policy: Stored, table: Table, state: int, action: int) -
     return share
 
 
-@choice(probability, EpsilonGreedy)
-def _probability_epsilon_greedy(policy: EpsilonGreedy, table: Table, state: int, action: int) -> float:
-    best = greatest(table, policy.actions, state)
+@function
+def probability_epsilon_greedy(epsilon: float, actions: Actions, table: Table, state: int, action: int) -> float:
+    """pi(a|s) of epsilon-greedy actions."""
+    best = greatest(table, actions, state)
     ties = 0
     available = 0
-    for a in range(width(table, policy.actions)):
+    for a in range(width(table, actions)):
         ties += table[at(state), at(a)] == best
         available += table[at(state), at(a)] > -float("inf")
-    share = policy.epsilon / available
+    share = epsilon / available
     if table[at(state), at(action)] == best:
-        share += (1.0 - policy.epsilon) / ties
+        share += (1.0 - epsilon) / ties
     return share
+
+
+@choice(probability, EpsilonGreedy)
+def _probability_epsilon_greedy(policy: EpsilonGreedy, table: Table, state: int, action: int) -> float:
+    share: float = probability_epsilon_greedy(policy.epsilon, policy.actions, table, state, action)
+    return share
+
+
+@choice(probability, ScheduledEpsilonGreedy)
+def _probability_scheduled(policy: ScheduledEpsilonGreedy, table: Table, state: int, action: int) -> float:
+    epsilon = current(policy.schedule, state)
+    share: float = probability_epsilon_greedy(epsilon, policy.actions, table, state, action)
+    return share
+
+
+@choice(probability, Softmax)
+def _probability_softmax(policy: Softmax, table: Table, state: int, action: int) -> float:
+    best = greatest(table, policy.actions, state)
+    total = 0.0
+    for a in range(width(table, policy.actions)):
+        total += preference(policy, table, state, a, best)
+    share: float = preference(policy, table, state, action, best) / total
+    return share
+
+
+@choice(probability, UpperConfidence)
+def _probability_upper_confidence(policy: UpperConfidence, table: Table, state: int, action: int) -> float:
+    taken = taken_in(policy, table, state)
+    own = upper_bound(policy, table, state, action, taken)
+    ties = 0
+    greater = 0
+    for a in range(width(table, policy.actions)):
+        bound = upper_bound(policy, table, state, a, taken)
+        ties += bound == own
+        greater += bound > own
+    return 0.0 if greater > 0 else 1.0 / ties
 
 
 @rule

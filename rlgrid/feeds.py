@@ -18,6 +18,7 @@ from rlgrid.model import TabularModel, as_model
 from rlgrid.randomness import Stream, new_stream, uniforms
 from rlgrid.sampling import ChosenStarts, EveryPair, ExploringStarts, Starts, WorldStarts
 from rlgrid.spaces import Indexed, stepped_model
+from rlgrid.traces import Trace
 from rlgrid.wrappers import NO_LIMIT
 
 if TYPE_CHECKING:
@@ -151,8 +152,9 @@ class Replay:
         """Load or compile the update."""
         from rlgrid.kernels.interaction import learn_batch  # Numba loads when it is used
 
-        if self.size is not None and not isinstance(agent.learner.window, OneStep):
-            raise InputError("replay: a mini-batch tears episodes apart; allowed with one-step targets")
+        alone = isinstance(agent.learner.window, OneStep) and not isinstance(agent.learner.credit, Trace)
+        if self.size is not None and not alone:
+            raise InputError("replay: a mini-batch tears episodes apart; allowed with one-step targets and no trace")
         learn_batch(agent.learner, empty_batch(0), 0)
 
     def advance(self, agent: Actor, max_steps: int, max_episodes: int, *, record: bool) -> Chunk:
@@ -340,6 +342,7 @@ def _starts(model: TabularModel | None, starts: Any, episodes_per_pair: int) -> 
             raise InputError(f"starts: found {starts}; allowed: a list of states from 0 to {model.n_states - 1}")
         return ChosenStarts(states), 0
     rows = np.flatnonzero((model.available & ~model.terminal[:, None]).ravel())
+    share = 1.0 / model.available.sum(axis=1)[rows // model.n_actions]
     if starts == "exploring":
-        return ExploringStarts(rows, model.n_actions), 0
-    return EveryPair(rows, model.n_actions, np.zeros(1, np.int64)), len(rows) * episodes_per_pair
+        return ExploringStarts(rows, share, model.n_actions), 0
+    return EveryPair(rows, share, model.n_actions, np.zeros(1, np.int64)), len(rows) * episodes_per_pair

@@ -123,9 +123,7 @@ class Judge:
 
     def values(self, agent: Agent) -> tuple[float, float, float]:
         """Greedy value, behavior value, and regret: v*(start) less the behavior value."""
-        if agent.recipe.predicts:
-            nan = float("nan")
-            return nan, self.optimum(), nan
-        greedy = self.value("greedy", agent.policy)
         acting = self.value("behavior", acting_policy(agent.behavior, agent.learner.table))
-        return greedy, acting, self.optimum() - acting
+        if agent.recipe.predicts:
+            return float("nan"), acting, float("nan")
+        return self.value("greedy", agent.policy), acting, self.optimum() - acting

@@ -158,6 +158,11 @@ def _check_choices(recipe: Recipe) -> None:
         raise ValueError(
             "table: state values alone choose no action; allowed with a policy and the target next_action or return"
         )
+    if recipe.table == "v" and recipe.starts != "world" and recipe.correction == "none":
+        raise ValueError(
+            f'starts: "{recipe.starts}" begins with any action, not the policy\'s; allowed with table = "v": "world", '
+            "or a correction"
+        )
     if recipe.improves and (recipe.policy is None or recipe.table == "v"):
         raise ValueError(
             "improve_every, improve_within: there is no policy to improve; allowed with policy and table q"

@@ -25,6 +25,7 @@ class ExploringStarts(NamedTuple):
     """Every state and action may come first, drawn uniformly (Zhao, Alg. 5.2; Sutton & Barto 2e, Sec. 5.3)."""
 
     rows: NDArray[np.int64]  # [n] rows ``state * n_actions + action``
+    share: NDArray[np.float64]  # [n] 1 / the number of actions available in the state
     n_actions: int
 
 
@@ -32,6 +33,7 @@ class EveryPair(NamedTuple):
     """Every state and action comes first, in turn (MC basic: Zhao, Alg. 5.1)."""
 
     rows: NDArray[np.int64]  # [n]
+    share: NDArray[np.float64]  # [n]
     n_actions: int
     turn: NDArray[np.int64]  # [1]
 
@@ -135,18 +137,17 @@ def _begin_exploring(
     env_stream: Stream,
     behavior_stream: Stream,
 ) -> tuple[int, int, float]:
-    n = len(starts.rows)
-    row = starts.rows[int(uniform(behavior_stream) * n)]
-    return row // starts.n_actions, row % starts.n_actions, 1.0 / n
+    i = int(uniform(behavior_stream) * len(starts.rows))
+    return starts.rows[i] // starts.n_actions, starts.rows[i] % starts.n_actions, starts.share[i]
 
 
 @choice(begin, EveryPair)
 def _begin_every_pair(
     starts: EveryPair, behavior: Any, learner: Learner, tables: Any, env_stream: Stream, behavior_stream: Stream
 ) -> tuple[int, int, float]:
-    row = starts.rows[starts.turn[0]]
-    starts.turn[0] = (starts.turn[0] + 1) % len(starts.rows)
-    return row // starts.n_actions, row % starts.n_actions, 1.0
+    i = starts.turn[0]
+    starts.turn[0] = (i + 1) % len(starts.rows)
+    return starts.rows[i] // starts.n_actions, starts.rows[i] % starts.n_actions, starts.share[i]
 
 
 @choice(begin, ChosenStarts)

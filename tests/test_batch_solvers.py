@@ -161,6 +161,10 @@ def test_more_learners_join_the_comparison() -> None:
         (lambda env: train(load_agent("td0", env), env, batch=AB, steps=1), "td0: found a batch; allowed with feed"),
         (lambda env: Replay(AB.part(0, 0)), "replay: allowed: a batch of at least one transition"),
         (lambda env: train(load_agent("batch_mc", env), env, batch=Replay(AB, size=3)), "replay: a mini-batch tears"),
+        (
+            lambda env: train(load_agent("batch_td", env, credit="dutch_trace"), env, batch=Replay(AB, size=3)),
+            "replay: a mini-batch tears episodes apart; allowed with one-step targets and no trace",
+        ),
         (lambda env: lstd(AB.part(0, 0), discount=1.0), "batch: it is empty"),
         (lambda env: lstd(AB, discount=1.0, ridge=-1.0), "ridge: found -1; allowed: at least 0"),
         (lambda env: lstd(AB, np.ones(3), discount=1.0), r"features: found shape \(3,\); allowed"),

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.stats import chi2
 
-from rlgrid import GridWorld, Polynomial, TabularModel, World, load_agent, train
+from rlgrid import GridWorld, Polynomial, TabularModel, World, corrections, load_agent, train
 from rlgrid.agent import Agent
 from rlgrid.behaviors import expected
 from rlgrid.kernels.interaction import choose
@@ -73,6 +73,17 @@ def test_the_expected_value_is_the_exact_mean(name: str) -> None:
     for state in range(5):
         mean = float(agent.behavior_policy[state] @ values[state])
         assert expected(agent.behavior, agent.learner.table, state) == pytest.approx(mean, rel=1e-12)
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_the_probability_of_an_action_is_the_declared_one(name: str) -> None:
+    agent = prepared(name)
+    table = agent.learner.table
+    found = [
+        [corrections.probability(agent.behavior, table, s, a) if AVAILABLE[s, a] else 0.0 for a in range(4)]
+        for s in range(5)
+    ]
+    assert np.array(found) == pytest.approx(agent.behavior_policy, rel=1e-12)
 
 
 def test_softmax_by_hand() -> None:

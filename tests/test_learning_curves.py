@@ -86,6 +86,12 @@ def test_prediction_is_measured_against_its_policy() -> None:
     assert run.curve["q_error"][-1] < 0.03 < run.curve["q_error"][0]
 
 
+def test_the_value_of_the_policy_that_acts_is_not_that_of_the_one_predicted() -> None:
+    walk = GridWorld("random_walk_5")
+    agent = load_agent("mc_weighted_sampling", walk, policy="right", behavior="uniform", table="v")
+    assert train(agent, walk, steps=1000).curve["behavior_value"][-1] == pytest.approx(0.5, abs=1e-12)
+
+
 def test_a_policy_that_never_ends_has_no_value_at_discount_1() -> None:
     """Before anything is learned, all actions tie; after one step against the edge, three do."""
     env = GridWorld("cliff")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from experience import recorded, scripted, taught
 
-from rlgrid import GridWorld, TabularModel, load_agent
+from rlgrid import GridWorld, TabularModel, evaluate_exact, load_agent
 from rlgrid.batch import Batch, joined
 
 LEFT = np.array([[1.0, 0.0], [1.0, 0.0]])
@@ -100,6 +100,34 @@ def test_weighted_averages_and_batch_averages_are_the_same_numbers() -> None:
             assert found["ordinary_sampling"][entry] == pytest.approx(np.mean(weights * values), abs=1e-10)
             assert found["weighted_sampling"][entry] == pytest.approx(np.average(values, weights=weights), abs=1e-10)
             assert found["per_decision"][entry] == pytest.approx(np.mean(single[table][entry]), abs=1e-10)
+
+
+@pytest.mark.parametrize("step_size", [0.1, {"kind": "polynomial", "power": 0.8}, {"kind": "harmonic"}], ids=str)
+def test_no_weight_takes_an_entry_past_its_target(step_size: object) -> None:
+    agent = load_agent("mc_weighted_sampling", one_state(), step_size=step_size, **SETTINGS)
+    agent.update(lefts(6))  # W = 2^6
+    assert agent.v[0] == 1.0
+
+
+@pytest.mark.parametrize("starts", ["exploring", "every_pair"])
+def test_first_actions_that_are_not_the_policys_are_corrected(starts: str) -> None:
+    """Their probability is 1 / |A(s)|: W is 0.4 or 1.6, and the returns are 0 or 1.
+
+    So E[(W G)^2] is at most 1.6 v; within five standard errors of the mean of 40,000 episodes from each state.
+    """
+    env = GridWorld("random_walk_5")
+    policy = np.tile([0.2, 0.8], (7, 1))
+    exact = evaluate_exact(env, policy, discount=1.0)
+    agent = load_agent(
+        "mc_ordinary_sampling", env, seed=1, discount=1.0, policy=policy, behavior=policy, table="v", visits="start",
+        starts=starts, episode_length=500, credit="together" if starts == "every_pair" else "entry",
+        episodes_per_pair=20_000,
+    )  # fmt: skip
+    feed = agent.feed(env)
+    episodes = 0
+    while episodes < 200_000:
+        episodes += len(feed.advance(agent, 1_000_000, 1_000_000, record=False).finished.total)
+    assert (np.abs(agent.v - exact)[1:6] < 5 * np.sqrt(1.6 * exact / 40_000)[1:6]).all()
 
 
 def test_control_learns_from_the_tail_of_an_episode_that_is_greedy() -> None:

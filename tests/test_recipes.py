@@ -256,6 +256,12 @@ def test_an_agent_of_state_values_has_no_q() -> None:
         ("mc_off_policy", {"behavior": np.ones((2, 2))}, r"behavior: found shape \(2, 2\); allowed: \(16, 4\)"),
         ("mc_basic", {"behavior": "uniform"}, "behavior: found with a policy that is improved; allowed with one that"),
         ("value_iteration", {"behavior": "uniform"}, "a sweep does not act; allowed with a rollout"),
+        ("td0", {"starts": "exploring"}, 'starts: "exploring" begins with any action, not the policy'),
+        (
+            "mc_weighted_sampling",
+            {"policy": "up", "behavior": "left"},
+            "behavior: in state 0 it never takes up, as the policy may",
+        ),
         ("dyna_q", {"planning_steps": -1}, "planning_steps: found -1; allowed: at least 0"),
         ("dyna_q", {"model_memory": 0}, "model_memory: found 0; allowed: at least 1"),
         ("dyna_q", {"exploration_bonus": -1.0}, "exploration_bonus: found -1; allowed: at least 0"),
