@@ -139,7 +139,7 @@ def _of_model(model: TabularModel, renewal: _Renewal, v: Floats) -> Floats:
 
 def _greedy(rows: Rows, epsilon: float, v: Floats) -> Ints:
     choice = np.full(len(v), -1)
-    choose_rows(rows, epsilon, v, choice)
+    choose_rows(rows, epsilon, v, choice, TIE)
     return choice
 
 

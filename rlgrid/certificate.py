@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from rlgrid.errors import InputError
-from rlgrid.graph import Floats, state_of_row
+from rlgrid.graph import Bools, Floats, closed_rows, end_components, state_of_row
 from rlgrid.kernels.planning import (
     NO_WEIGHT,
     Accuracy,
@@ -35,8 +35,9 @@ UNIT = 2.0**-53
 #: Relative change of the expected steps at which quick passes end.
 QUICK_CHANGE = 1e-9
 
-#: Actions within this of the best, relative to the largest value, count as nearly optimal.
-NEARLY = 1e-7
+#: Actions within this of the best, relative to the largest value or reward, count as nearly optimal; the largest that
+#: serves is taken.
+NEARLY = (1e-7, 1e-10, 1e-13, 1e-15)
 
 #: Outcomes to look at before the expected steps to an end are given up, whatever was spent on the values: seconds.
 PATIENCE = 2**31
@@ -86,10 +87,13 @@ def enclosure(rows: Rows, accuracy: Accuracy, epsilon: float, v: Floats, sweeps:
     """
     out = np.empty_like(v)
     change, size = sweep(rows, NO_WEIGHT, epsilon, v, out)
-    x, pace = _most_steps(rows, epsilon, v, NEARLY * max(1.0, size), 4 * sweeps + PATIENCE // len(rows.next_state))
+    near = _nearly_optimal(rows, epsilon, v, max(size, accuracy.reward))
+    if near is None:
+        return np.inf
+    x, pace = _most_steps(rows, epsilon, v, near, 4 * sweeps + PATIENCE // len(rows.next_state))
     if not pace > 0:
         return np.inf
-    step = 1.05 * (change + 4.0 * slack(accuracy, size + 1.0)) / pace
+    step = 1.05 * (change + 4.0 * slack(accuracy, 2.0 * size)) / pace
     upper, lower = v + step * x, v - step * x
     _, size = sweep(rows, NO_WEIGHT, epsilon, upper, out)
     above = (out + 2.0 * slack(accuracy, size) <= upper).all()
@@ -100,14 +104,24 @@ def enclosure(rows: Rows, accuracy: Accuracy, epsilon: float, v: Floats, sweeps:
     return float(max((upper - v).max(), (v - lower).max()) * (1.0 + 2.0**-50))
 
 
-def _most_steps(rows: Rows, epsilon: float, v: Floats, margin: float, limit: int) -> tuple[Floats, float]:
-    """About the most expected steps x to an end by rows whose q is within a margin of the best, and min (x - P x).
+def _nearly_optimal(rows: Rows, epsilon: float, v: Floats, size: float) -> Bools | None:
+    """Rows [R] that are within some margin of the best, with which every policy ends; ``None`` where there are none."""
+    q = np.empty(len(rows.first) - 1)
+    row_values(rows, v, q)
+    best = np.maximum.reduceat(q, rows.begin[:-1])[state_of_row(rows)]
+    closed = closed_rows(rows)
+    for margin in NEARLY:
+        near: Bools = q >= best - margin * size
+        if epsilon > 0 or (end_components(rows, near & closed) < 0).all():  # else x would be infinite
+            return near
+    return None
+
+
+def _most_steps(rows: Rows, epsilon: float, v: Floats, near: Bools, limit: int) -> tuple[Floats, float]:
+    """About the most expected steps x to an end by the rows that are near the best, and min (x - P x).
 
     The latter is 0 where no such x was found.
     """
-    q = np.empty(len(rows.first) - 1)
-    row_values(rows, v, q)
-    near = q >= (np.maximum.reduceat(q, rows.begin[:-1]) - margin)[state_of_row(rows)]
     x, out = np.full_like(v, 1e-300), np.empty_like(v)
     if epsilon == 0.0:
         order = np.argsort(-v, kind="stable")  # from where it is best outwards, so that a pass sees what it has found

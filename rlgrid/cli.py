@@ -134,8 +134,9 @@ def solve(
         arrays = {"v": plan.v.tolist(), "policy": plan.policy.argmax(axis=1).tolist()}
         bound = plan.bound if plan.bound < float("inf") else None
         arrays |= {"exact_v": [str(v) for v in plan.exact_v]} if plan.exact_v is not None else {}
-        facts |= {"gain": plan.gain} if plan.gain is not None else {}
-        return _print_json(facts | {"bound": bound, "actions": loaded.actions} | starting | arrays)
+        facts |= {"bound": bound, "actions": loaded.actions}
+        facts |= starting if plan.gain is None else {"gain": plan.gain}
+        return _print_json(facts | arrays)
     print(plan_text(loaded, plan, starting, get_terminal_size().columns))
     for what, file in (("picture", png), ("plan", save), ("table", csv), ("model", toy_text)):
         if file is not None:

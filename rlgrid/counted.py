@@ -32,6 +32,7 @@ class Counts(NamedTuple):
     terminated: Bools  # [n]
     weight: Floats  # [n] summed
     reward: Floats  # [n] weighted mean reward
+    square: Floats  # [n] weighted mean of its square
 
 
 def count(batch: Batch, n_states: int, n_actions: int) -> Counts:
@@ -41,19 +42,29 @@ def count(batch: Batch, n_states: int, n_actions: int) -> Counts:
     distinct, place = np.unique(key, return_inverse=True)
     total = np.bincount(place, batch.weight, len(distinct))
     paid = np.bincount(place, batch.weight * batch.reward, len(distinct))
+    squared = np.bincount(place, batch.weight * batch.reward**2, len(distinct))
     pair, ends = np.divmod(distinct, 2)
     row, next_state = np.divmod(pair, n_states)
-    return Counts(row, next_state, ends != 0, np.asarray(total, np.float64), paid / total)
+    return Counts(row, next_state, ends != 0, np.asarray(total, np.float64), paid / total, squared / total)
 
 
 def condensed(batch: Batch, n_states: int, n_actions: int) -> Batch:
-    """The same experience with each outcome once: its count as the weight, its mean reward as the reward."""
+    """The same experience in few transitions: one for each outcome, its count being the weight.
+
+    Where an outcome's reward varies there are two, of half the weight, with its mean and variance.
+    """
     counts = count(batch, n_states, n_actions)
-    found = empty_batch(len(counts.row))
-    found.state[:], found.action[:] = np.divmod(counts.row, n_actions)
-    found.next_state[:], found.next_action[:] = counts.next_state, 0
-    found.reward[:], found.weight[:] = counts.reward, counts.weight
-    found.terminated[:], found.truncated[:], found.behavior_probability[:] = counts.terminated, False, 1.0
+    spread = np.sqrt(np.maximum(counts.square - counts.reward**2, 0.0))
+    spread[spread <= 1e-7 * np.abs(counts.reward)] = 0.0  # rounding
+    varies = spread > 0
+    place = np.concatenate([np.arange(len(counts.row)), np.flatnonzero(varies)])
+    found = empty_batch(len(place))
+    found.state[:], found.action[:] = np.divmod(counts.row[place], n_actions)
+    found.next_state[:], found.next_action[:] = counts.next_state[place], 0
+    found.reward[:] = counts.reward[place] + spread[place]
+    found.reward[len(counts.row) :] -= 2.0 * spread[varies]
+    found.weight[:] = np.where(varies, 0.5, 1.0)[place] * counts.weight[place]
+    found.terminated[:], found.truncated[:], found.behavior_probability[:] = counts.terminated[place], False, 1.0
     return found
 
 
@@ -92,7 +103,7 @@ def believed(
     reward = paid / total
     if draw is not None:
         n = np.bincount(counts.row, counts.weight, n_rows)[rows]
-        squares = np.bincount(counts.row, counts.weight * counts.reward**2, n_rows)[rows]
+        squares = np.bincount(counts.row, counts.weight * counts.square, n_rows)[rows]
         seen_variance = np.maximum(
             squares / np.maximum(n, 1) - (paid - prior * prior_reward) ** 2 / np.maximum(n, 1) ** 2, 0
         )
@@ -122,6 +133,8 @@ def counted_tables(
     """The tables of :meth:`rlgrid.TabularModel.from_batch`, which explains the arguments."""
     if not batch.size:
         raise InputError("batch: it is empty; allowed: at least one transition")
+    if not (batch.weight > 0).all():
+        raise InputError(f"batch: found a weight of {batch.weight.min():g}; allowed: above 0")
     if not 0 <= prior < np.inf or (seed is not None and not prior):
         raise InputError(f"prior: found {prior:g}; allowed: at least 0, and above 0 with a seed")
     allowed = np.ones((n_states, n_actions), np.bool_) if available is None else np.asarray(available, np.bool_)

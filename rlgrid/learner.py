@@ -126,7 +126,11 @@ def make_greedy(policy: Table, table: Table) -> None:
     """Make a policy greedy in place; of equally good actions it keeps the one it takes, else takes the first."""
     for state in range(table.shape[0]):
         best = greatest(table, (), state)
-        good = best - TIE * max(1.0, abs(best))
+        size = 0.0
+        for a in range(table.shape[1]):
+            if table[at(state), at(a)] > -float("inf"):
+                size = max(size, abs(table[at(state), at(a)]))
+        good = best - TIE * size
         chosen = 0
         for a in range(table.shape[1] - 1, -1, -1):
             if table[at(state), at(a)] >= good:

@@ -119,18 +119,22 @@ def linear_programming(problem: Problem) -> Solution:
 def improved(problem: Problem, choice: Ints | None) -> tuple[Ints, Floats, int, float, float]:
     """Policy iteration from the rows chosen, else from the uniform policy.
 
-    Stops when the greedy policy no longer changes, or promises no more than rounding. Returns the last choice, its
-    values, the number of policies, max |T v - v| and max |v|.
+    Stops when the greedy policy no longer changes, or is one of those before it: rounding alone leads back there.
+    Returns the last choice, its values, the number of policies, max |T v - v| and max |v|.
     """
     weight = uniform_weights(problem.rows) if choice is None else problem.soft(choice)
     choice = np.full(problem.n_states, -1) if choice is None else choice
+    # At discount 1 a row that is better by rounding only could lead away from every end.
+    tie = problem.accuracy.rounding if problem.collapsed is None else TIE
+    seen = {choice.tobytes()}
     for k in range(1, problem.max_sweeps + 1):
         v = solve_linear(problem.rows, weight)
         problem.report(k, v)
         greedy = choice.copy()
-        change, size = choose_rows(problem.rows, problem.epsilon, v, greedy)
-        if np.array_equal(greedy, choice) or change <= TIE * max(1.0, size):
+        change, size = choose_rows(problem.rows, problem.epsilon, v, greedy, tie)
+        if (found := greedy.tobytes()) in seen:
             return (choice if (choice >= 0).all() else greedy), v, k, change, size
+        seen.add(found)
         choice, weight = greedy, problem.soft(greedy)
     raise gave_up(problem.max_sweeps)
 
@@ -150,7 +154,7 @@ def truncated_policy_iteration(problem: Problem) -> Solution:
     for k in range(1, problem.max_sweeps + 1):
         iterate(rows, weight, 0.0, v, work, accuracy, -1.0, problem.evaluation_sweeps)
         problem.report(k, v)
-        change, size = choose_rows(rows, epsilon, v, choice)
+        change, size = choose_rows(rows, epsilon, v, choice, 0.0)
         if settled(accuracy, change, size, problem.tol):
             iterate(rows, NO_WEIGHT, epsilon, v, work, accuracy, -1.0, 1)
             bound = certified(problem.model, accuracy, accuracy.contraction * change, size, problem.tol)

@@ -18,9 +18,10 @@ class Plan(PlanFiles):
     Attributes:
         v: optimal values [S]; with a horizon, for that many steps to go.
         q: action values [S, A]; -inf where an action is not available.
-        policy: [S, A], the first action whose q is within a relative 1e-12 of the best; mixed with epsilon times
-            the uniform policy where epsilon > 0. At discount 1, where waiting is free, it goes to where it pays to
-            leave. With a horizon it is the policy of the first step.
+        policy: [S, A], the first of ``optimal_actions`` whose q is within 1e-12 of the best, relative to the rewards
+            and values that add up to it; mixed with epsilon times the uniform policy where epsilon > 0. At discount
+            1, where waiting is free, it goes to where it pays to leave, and where such actions would never end, one
+            that leads to an end takes their place. With a horizon it is the policy of the first step.
         optimal_actions: bool [S, A], every action that the certified bound cannot rule out: those whose q is at
             least max q - 2 bound, less rounding. All optimal actions are among them. Where the bound is
             infinite, ``tol`` takes its place and nothing is proven. At discount 1 an action that only waits counts.

@@ -27,6 +27,9 @@ PathName = str | os.PathLike[str]
 #: An archive that would need more memory than this is refused.
 MOST_BYTES = 2**34
 
+#: A fraction as text, of no more digits than Python reads.
+FRACTION = "-?[0-9]{1,4300}(/[1-9][0-9]{0,4299})?"
+
 #: Arrays of a plan: their kind, and the axes that they share.
 _ARRAYS = {"v": ("f", "S"), "q": ("f", "SA"), "policy": ("f", "SA"), "optimal_actions": ("b", "SA")}
 
@@ -113,15 +116,19 @@ def _check(saved: Mapping[str, NDArray[Any]], path: PathName) -> None:
                 f"{path}: not a plan: {name} is {saved[name].dtype} {saved[name].shape}; allowed: one value"
             )
     n_states, n_actions = saved["q"].shape
-    if "shape" in saved and (saved["shape"].shape != (2,) or saved["shape"].prod() != n_states):
-        raise InputError(
-            f"{path}: not a plan: shape is {saved['shape'].tolist()}; allowed: two sizes of {n_states} cells"
-        )
+    if not n_actions:
+        raise InputError(f"{path}: not a plan: q is {saved['q'].shape}; allowed: [S, A] with one action at least")
+    shape = saved.get("shape", np.array([1, n_states]))
+    if shape.shape != (2,) or shape.dtype.kind not in "iu" or shape.min() < 1 or shape.prod() != n_states:
+        raise InputError(f"{path}: not a plan: shape is {shape.tolist()}; allowed: two sizes of {n_states} cells")
     exact = saved.get("exact_v", np.full(n_states, "0"))
-    if exact.shape != (n_states,) or not all(re.fullmatch("-?[0-9]+(/[1-9][0-9]*)?", str(text)) for text in exact):
+    if exact.shape != (n_states,) or not all(re.fullmatch(FRACTION, str(text)) for text in exact):
         raise InputError(f"{path}: not a plan: exact_v; allowed: {n_states} fractions")
-    if "actions" in saved and saved["actions"].shape != (n_actions,):
-        raise InputError(f"{path}: not a plan: found {saved['actions'].size} actions; allowed: {n_actions}")
+    names = saved.get("actions", np.full(n_actions, ""))
+    if names.shape != (n_actions,) or names.dtype.kind != "U":
+        raise InputError(f"{path}: not a plan: actions are {names.dtype} {names.shape}; allowed: {n_actions} names")
+    if not saved["bound"] >= 0:
+        raise InputError(f"{path}: not a plan: bound is {saved['bound']}; allowed: at least 0")
 
 
 def _plain(name: str, array: NDArray[Any]) -> Any:

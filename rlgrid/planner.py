@@ -19,12 +19,13 @@ from rlgrid.certificate import enclosure
 from rlgrid.errors import InputError, one_of
 from rlgrid.graph import Floats, Ints, rows_at
 from rlgrid.kernels.planning import OUTWARD, Rows, choose_rows, row_values, slack
+from rlgrid.learner import TIE
 from rlgrid.methods import OnSweep, Problem, Solution, improved, solve_linear, sweep_until_settled
 from rlgrid.model import TabularModel, as_model, check_policy, resolve_discount
 from rlgrid.plan import Plan
 from rlgrid.plan_files import ActionTables
 from rlgrid.rational import MOST_STATES, exact_optimum
-from rlgrid.undiscounted import collapse, expand, resting_classes
+from rlgrid.undiscounted import collapse, ending_choice, expand, resting_classes
 from rlgrid.world import World
 
 if TYPE_CHECKING:
@@ -156,16 +157,19 @@ def _check_limits(tol: float, **counts: int) -> None:
     if not tol > 0:
         raise InputError(f"tol: found {tol:g}; allowed: above 0")
     for name, count in counts.items():
-        if count < 1:
-            raise InputError(f"{name}: found {count}; allowed: 1 or more")
+        _check_count(name, count)
+
+
+def _check_count(name: str, count: int) -> None:
+    if not isinstance(count, int | np.integer) or count < 1:
+        raise InputError(f"{name}: found {count}; allowed: 1 or more, a whole number")
 
 
 def _checked_horizon(model: TabularModel, horizon: int | None) -> int:
     horizon = model.max_episode_steps if horizon is None else horizon
     if horizon is None:
         raise InputError(f"{model.name}: it has no max_episode_steps; allowed: horizon, the number of steps to go")
-    if horizon < 1:
-        raise InputError(f"horizon: found {horizon}; allowed: 1 or more")
+    _check_count("horizon", horizon)
     return horizon
 
 
@@ -197,14 +201,16 @@ def _plan(problem: Problem, method: str, solution: Solution) -> Plan:
 def _action_tables(problem: Problem, solution: Solution, bound: float) -> ActionTables:
     model, rows = problem.model, rows_at(problem.model, problem.discount)
     base = solution.v if solution.before is None else solution.before
+    error = bound + slack(problem.accuracy, float(np.abs(base).max())) if bound < np.inf else problem.tol
+    near = 2.0 * OUTWARD * error
     choice = np.full(problem.n_states, -1)
-    _, size = choose_rows(problem.rows, problem.epsilon, base, choice)
+    choose_rows(problem.rows, problem.epsilon, base, choice, TIE, near)
     if problem.collapsed is not None:
+        choice = ending_choice(problem.rows, choice, base) if problem.epsilon == 0 else choice
         choice = expand(problem.collapsed, rows, choice)
     q = np.empty((model.n_states, model.n_actions))
     row_values(rows, problem.values(base), q.ravel())
-    error = bound + slack(problem.accuracy, size) if bound < np.inf else problem.tol
-    optimal = q >= q.max(axis=1, keepdims=True) - 2.0 * OUTWARD * error
+    optimal = q >= q.max(axis=1, keepdims=True) - near
     return ActionTables(q, _policy(model, choice, problem.epsilon), optimal)
 
 

@@ -272,7 +272,7 @@ def _fitting_fractions(system: _System, x: list[int], bits: int, accuracy: int) 
     for value in x:
         if denominator > largest:
             return None
-        beyond = (value * denominator + (1 << bits - 1)) % (1 << bits) - (1 << bits - 1)
+        beyond = value * denominator - ((2 * value * denominator + (1 << bits)) >> (bits + 1) << bits)
         if abs(beyond) <= denominator << max(0, bits - accuracy):  # the denominator serves as it is
             continue
         near = Fraction(value * denominator, 1 << bits).limit_denominator(largest // denominator)

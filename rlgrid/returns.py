@@ -23,6 +23,9 @@ Ints = NDArray[np.int64]
 #: Sums closer than this, relative to the largest sum of so many steps, are one.
 SAME = 1e-12
 
+#: Steps after which episodes are no longer followed; some ten seconds.
+MOST_STEPS = 100_000
+
 
 class ReturnDistribution(NamedTuple):
     """What an episode pays, and with which probability."""
@@ -115,6 +118,10 @@ def return_distribution(
         rest = np.inf if gamma == 1 else weight * most / (1 - gamma)
         if not len(atoms.state) or (horizon is None and (left <= missing or rest <= missing * most)):
             break
+        if horizon is None and step == MOST_STEPS:
+            raise InputError(
+                f"missing: {left:.1g} is left after {step:,} steps; allowed: a larger missing, or a horizon"
+            )
         atoms, ended = _advance(atoms, moves, weight, SAME * scale, most_atoms, model.name)
         done.append(ended)
         atoms, ended = _arrived(atoms, resting)

@@ -14,11 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlgrid.certificate import UNIT, accuracy_of, certified
-from rlgrid.graph import Floats, Ints
+from rlgrid.graph import Bools, Floats, Ints
 from rlgrid.kernels.planning import NO_WEIGHT, Accuracy, Rows, error_bound, slack, sweep
 from rlgrid.kernels.stencil import (
     BLOCK,
-    STAYS,
     Stencil,
     find_patterns,
     guess,
@@ -62,6 +61,7 @@ class _Patterns(NamedTuple):
     reward: Floats  # [P, A]; -inf where the action is not available
     going: Floats  # [P, A, D]
     staying: Floats  # [P, A]
+    stuck: Bools  # [P, A] nothing but staying, for ever, at discount 1: it would pay a negative reward without end
 
 
 def grid_of(problem: Problem) -> Grid | None:
@@ -76,7 +76,7 @@ def grid_of(problem: Problem) -> Grid | None:
     if found < 0:
         return None
     examples = _examples(rows, example[:found].astype(np.int64), n_actions)
-    patterns = _patterns(examples, example[:found].astype(np.int64), n_actions)
+    patterns = _patterns(examples, example[:found].astype(np.int64), n_actions, problem.discount)
     if patterns is None:
         return None
     level = _levels(patterns)
@@ -104,7 +104,7 @@ def _examples(rows: Rows, states: Ints, n_actions: int) -> Rows:
     return Rows(begin, first, distance.astype(np.int32), rows.code[outcome], rows.paid, rows.going)
 
 
-def _patterns(examples: Rows, states: Ints, n_actions: int) -> _Patterns | None:
+def _patterns(examples: Rows, states: Ints, n_actions: int, discount: float) -> _Patterns | None:
     n_patterns = len(states)
     row = np.repeat(np.arange(n_patterns * n_actions), np.diff(examples.first))
     paid, going, distance = examples.paid[examples.code], examples.going[examples.code], examples.next_state
@@ -123,8 +123,13 @@ def _patterns(examples: Rows, states: Ints, n_actions: int) -> _Patterns | None:
     distances[pairs[0], column] = pairs[1]
     weight = np.zeros((n_patterns * n_actions, n_sides))
     np.add.at(weight, (row[moves], column[side.ravel()]), going[moves])
+    leaving = np.bincount(row, (distance != 0) | (going == 0), n_patterns * n_actions)
+    stuck = (discount == 1) & (leaving == 0) & (np.diff(examples.first) > 0)
+    if not (staying[~stuck] < 1.0).all():
+        return None  # it does leave, but so rarely that float64 cannot tell
     shape = (n_patterns, n_actions)
-    return _Patterns(distances, reward.reshape(shape), weight.reshape(*shape, n_sides), staying.reshape(shape))
+    going_on = weight.reshape(*shape, n_sides)
+    return _Patterns(distances, reward.reshape(shape), going_on, staying.reshape(shape), stuck.reshape(shape))
 
 
 def _levels(patterns: _Patterns) -> Ints:
@@ -140,11 +145,9 @@ def _levels(patterns: _Patterns) -> Ints:
 
 
 def _stencil(patterns: _Patterns, pattern: NDArray[np.uint16], neighbour: NDArray[np.int32]) -> Stencil:
-    moving = 1.0 - patterns.staying
-    stuck = moving <= 1.0 - STAYS  # at discount 1 only, where it would pay a negative reward for ever
-    moving[stuck] = 1.0
-    constant = np.where(stuck, -np.inf, patterns.reward / moving)
-    weight = np.where(stuck[:, :, None], 0.0, patterns.going / moving[:, :, None])
+    moving = np.where(patterns.stuck, 1.0, 1.0 - patterns.staying)
+    constant = np.where(patterns.stuck, -np.inf, patterns.reward / moving)
+    weight = np.where(patterns.stuck[:, :, None], 0.0, patterns.going / moving[:, :, None])
     n_actions, n_sides = weight.shape[1:]
     return Stencil(
         constant=constant.ravel(),

@@ -40,8 +40,10 @@ from rlgrid.graph import (
     regroup,
     state_of_row,
     towards,
+    uniform_weights,
 )
-from rlgrid.kernels.planning import NO_WEIGHT, Rows, sweep
+from rlgrid.kernels.planning import NO_WEIGHT, Rows, row_values, sweep
+from rlgrid.learner import TIE
 from rlgrid.model import TabularModel
 
 #: A mean reward a step within this, relative to the largest reward, counts as 0.
@@ -70,7 +72,10 @@ def collapse(model: TabularModel, rows: Rows, epsilon: float) -> Collapsed:
     n_states, n_rows = len(rows.begin) - 1, len(rows.first) - 1
     if epsilon > 0:
         used = np.diff(rows.first) > 0
-        label = resting_classes(model, rows, used, epsilon=epsilon, whose="the epsilon-soft optimal value")
+        uniform = uniform_weights(rows) if epsilon == 1 else NO_WEIGHT  # then there is nothing to choose
+        label = resting_classes(
+            model, rows, used, epsilon=epsilon, whose="the epsilon-soft optimal value", weight=uniform
+        )
         inside = used & (label[state_of_row(rows)] >= 0)
     else:
         inside = closed_rows(rows) & (mean_rewards(rows) == 0)
@@ -82,7 +87,7 @@ def collapse(model: TabularModel, rows: Rows, epsilon: float) -> Collapsed:
         number, collapsed, origin = np.arange(n_states), rows, np.arange(n_rows)
     if epsilon == 0:
         _refuse_endless_reward(model, rows, collapsed, origin)
-    reached, ending = _towards_an_end(collapsed)
+    reached, ending = towards_an_end(collapsed, np.diff(collapsed.first) > 0)
     if not reached.all():
         lost = np.flatnonzero(~reached[number])
         raise InputError(
@@ -219,9 +224,25 @@ def cells_in_words(model: TabularModel, states: Ints) -> str:
     return named + (f" and {len(states) - 2} more" if len(states) > 2 else "")
 
 
-def _towards_an_end(rows: Rows) -> tuple[Bools, Ints]:
-    """States from which an end can be reached, and the row of each that leads there."""
-    usable = np.diff(rows.first) > 0
+def ending_choice(rows: Rows, choice: Ints, v: Floats) -> Ints:
+    """The rows chosen [Q], or rows as good as these that lead to an end where ``choice`` never ends.
+
+    Actions that differ by rounding only can add up to a policy that puts the end off for ever.
+    """
+    usable = np.zeros(len(rows.first) - 1, np.bool_)
+    usable[choice] = True
+    reached, _ = towards_an_end(rows, usable)
+    if reached.all():
+        return choice
+    q = np.empty(len(usable))
+    row_values(rows, v, q)
+    best = np.maximum.reduceat(q, rows.begin[:-1])[state_of_row(rows)]
+    _, closer = towards_an_end(rows, (q >= best - TIE * np.abs(best)) | usable)
+    return np.where(reached | (closer < 0), choice, closer)
+
+
+def towards_an_end(rows: Rows, usable: Bools) -> tuple[Bools, Ints]:
+    """States from which usable rows lead to an end, and the row of each that leads there."""
     ends = np.flatnonzero(usable & ~closed_rows(rows))
     target = np.zeros(len(rows.begin) - 1, np.bool_)
     last = np.full(len(target), -1)

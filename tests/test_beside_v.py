@@ -271,6 +271,16 @@ def test_distributions_that_cannot_be_had_are_refused(arguments: dict, sentence:
         return_distribution(world, coin(world), **arguments)
 
 
+def test_episodes_that_go_on_too_long_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rlgrid.returns.MOST_STEPS", 100)
+    rare = 2.0**-30
+    model = TabularModel.from_arrays(
+        [[[1 - rare, rare]], [[0.0, 1.0]]], [[rare], [0.0]], terminal=[False, True], discount=1
+    )
+    with pytest.raises(InputError, match="missing: 1 is left after 100 steps; allowed: a larger missing, or a horizon"):
+        return_distribution(model, np.ones((2, 1)))
+
+
 def test_bad_cells_and_noise_are_refused() -> None:
     world = load_world("noisy_3x3")
     for cells in ([9], [-1], [0.5], [[1]], [True]):

@@ -111,6 +111,7 @@ def test_help_fits_80_columns_and_names_every_command(run: Callable[..., Result]
         ("solve cliff --epsilon 2", "epsilon: found 2; allowed: 0 to 1"),
         ("solve zhao_5x5 --method backward_induction", "horizon"),
         ("solve cliff --png nowhere/cliff.png", "nowhere/cliff.png: cannot be written"),
+        ("solve cliff --png cliff.bmp", "cliff.bmp: the picture is a PNG; allowed: a name that ends in .png"),
         ("check clif", 'did you mean "cliff"'),
         ("worlds clif", 'did you mean "cliff"'),
         ("worlds cliff --generate maze", "allowed: one of them"),
@@ -134,6 +135,14 @@ def test_help_fits_80_columns_and_names_every_command(run: Callable[..., Result]
 )
 def test_what_is_not_allowed_is_one_sentence(run: Callable[..., Result], arguments: str, part: str) -> None:
     refused(run(*arguments.split()), part)
+
+
+def test_the_mean_reward_comes_with_no_value_from_the_start(run: Callable[..., Result]) -> None:
+    facts = json.loads(run("solve", "frozen_lake_4x4", "--method", "average_reward", "--json")[1])
+    assert facts["gain"] > 0 and not {"value", "value_within_limit"} & facts.keys()
+    text = run("solve", "cliff", "--method", "average_reward")[1]
+    assert text.startswith("cliff, mean reward a step -1: average_reward, 1 iteration, certified")
+    assert "from the start" not in text
 
 
 def test_one_world_as_json_has_its_facts(run: Callable[..., Result]) -> None:

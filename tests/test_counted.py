@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from rlgrid import GridWorld, InputError, Rollout, Sweep, TabularModel, evaluate_exact, load_agent, load_world, solve
 from rlgrid.batch import Batch, empty_batch
+from rlgrid.counted import condensed
 
 # -- maximum likelihood ----------------------------------------------------------------------------------------------
 
@@ -84,6 +85,28 @@ def test_the_posterior_mean_by_hand() -> None:
     assert all(r == pytest.approx(reward, abs=1e-12) for _, _, r, _ in model.P[0][0])
     assert model.available.all() and model.terminal.tolist() == [False, False, True]
     assert {r for _, _, r, _ in model.P[1][0]} == {10.0}  # never tried
+
+
+@pytest.mark.parametrize("times", [0, 1, 2])
+def test_draws_of_a_mean_reward_vary_with_the_rewards(times: int) -> None:
+    """100 rewards of 0 and 1000 in turn: 500 apart from the mean, which has a standard deviation of about 50.
+
+    2,000 draws tell their standard deviation within 5 / sqrt(4000). What was condensed still knows the variance.
+    """
+    batch = empty_batch(100)
+    for column in batch:
+        column[:] = 0
+    batch.weight[:], batch.behavior_probability[:] = 1, 1
+    batch.reward[1::2] = 1000
+    for _ in range(times):
+        batch = condensed(batch, 1, 1)
+    assert batch.size == (2 if times else 100) and batch.weight.sum() == 100
+    drawn = [
+        TabularModel.from_batch(batch, 1, 1, prior=1e-9, prior_reward=500, seed=seed).expected_reward[0, 0]
+        for seed in range(2000)
+    ]
+    deviation = np.sqrt((100 * 500**2 + 500**2) / 101**2)
+    assert abs(np.std(drawn) / deviation - 1) < 5 / np.sqrt(4000)
 
 
 def test_drawn_models_follow_the_posterior() -> None:

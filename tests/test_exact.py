@@ -91,12 +91,12 @@ def one_state(*rewards: float, discount: float = 0.5) -> TabularModel:
 
 
 def test_what_float64_takes_for_a_tie_is_none() -> None:
-    nearly = one_state(1, 1 + 2.0**-45)
+    nearly = one_state(1, 1 + 2.0**-51)
     assert solve(nearly).optimal_actions.tolist() == [[True, True]]
     plan = solve(nearly, exact=True)
     assert plan.optimal_actions.tolist() == [[False, True]]
     assert plan.policy.tolist() == [[0, 1]]
-    assert plan.exact_v == (2 + Fraction(1, 2**44),)
+    assert plan.exact_v == (2 + Fraction(1, 2**50),)
     assert plan.iterations == 2  # float64 was content with the first action
 
 

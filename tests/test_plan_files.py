@@ -62,7 +62,12 @@ def arrays(tmp_path: Path) -> dict[str, np.ndarray]:
         ({"discount": np.array("x")}, "discount is <U1"),
         ({"bound": np.zeros(2)}, "bound is"),
         ({"shape": np.array([2, 3])}, r"shape is \[2, 3\]; allowed: two sizes of 4 cells"),
-        ({"actions": np.array(["up"])}, "found 1 actions; allowed: 5"),
+        ({"shape": np.array(["a", "b"])}, r"shape is \['a', 'b'\]; allowed: two sizes"),
+        ({"shape": np.array([-2, -2])}, r"shape is \[-2, -2\]; allowed: two sizes"),
+        ({"actions": np.array(["up"])}, r"actions are <U2 \(1,\); allowed: 5 names"),
+        ({"actions": np.arange(5)}, r"actions are int64 \(5,\); allowed: 5 names"),
+        ({"bound": np.array(np.nan)}, "bound is nan; allowed: at least 0"),
+        ({"exact_v": np.array(["1" * 5000] * 4)}, "exact_v; allowed: 4 fractions"),
         ({"v": np.array([{}] * 4)}, "not a plan, or damaged: Object arrays cannot be loaded"),
     ],
 )

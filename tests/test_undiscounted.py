@@ -258,3 +258,10 @@ def test_against_all_deterministic_policies(seed: int) -> None:
     else:
         best = [max(v for v in column if v != -np.inf) for column in everywhere]
         solved(model, [*(float(v) for v in best), 0.0])
+
+
+def test_with_epsilon_1_there_is_nothing_to_choose() -> None:
+    """Rewards of 1 and -1 in the only state: their mean is paid, which is 0."""
+    model = TabularModel.from_arrays([[[1.0], [1.0]]], [[1.0, -1.0]])
+    assert evaluate_exact(model, [[0.5, 0.5]], discount=1).tolist() == [0.0]
+    assert solve(model, epsilon=1, discount=1).v.tolist() == [0.0]

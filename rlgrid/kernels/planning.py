@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlgrid.kernels import compiled
-from rlgrid.learner import TIE
 
 Ints: TypeAlias = NDArray[np.int64]
 Floats: TypeAlias = NDArray[np.float64]
@@ -163,16 +162,33 @@ def iterate(
 
 
 @compiled
-def choose_rows(rows: Rows, epsilon: float, v: Floats, choice: Ints) -> tuple[float, float]:
+def row_size(rows: Rows, row: int, v: Floats) -> float:
+    """What the terms of a row's q add up to without their signs: rounding is relative to this, not to q."""
+    total = 0.0
+    for i in range(rows.first[row], rows.first[row + 1]):
+        code = rows.code[i]
+        total += abs(rows.paid[code]) + rows.going[code] * abs(v[rows.next_state[i]])
+    return total
+
+
+@compiled
+def choose_rows(
+    rows: Rows, epsilon: float, v: Floats, choice: Ints, tie: float, most: float = np.inf
+) -> tuple[float, float]:
     """Write the greedy row of each state; max |T v - v| and max |v|.
 
-    Of equally good rows it keeps the one that ``choice`` names already, else takes the first. (Without keeping, values
-    smaller than the margin would let policy iteration go round in circles.)
+    Rows are equally good within ``tie`` of the best, relative to its size, and within ``most``. Of these it keeps the
+    one that ``choice`` names already, else takes the first.
     """
     change, size = 0.0, 0.0
     for s in range(len(v)):
         new, best = optimal_backup(rows, epsilon, v, s)
-        margin = TIE * max(1.0, abs(best))
+        margin = 0.0
+        if tie > 0.0:
+            for row in range(rows.begin[s], rows.begin[s + 1]):
+                if rows.first[row + 1] > rows.first[row] and row_value(rows, row, v) == best:
+                    margin = max(margin, tie * row_size(rows, row, v))
+            margin = min(margin, most)
         if choice[s] < 0 or not row_value(rows, choice[s], v) >= best - margin:
             for row in range(rows.begin[s], rows.begin[s + 1]):
                 if rows.first[row + 1] > rows.first[row] and row_value(rows, row, v) >= best - margin:

@@ -23,7 +23,7 @@ Bools: TypeAlias = NDArray[np.bool_]
 #: States in a block; blocks in the window of a pass; passes by the chosen action between two that look at all.
 BLOCK, WINDOW, FOLLOWING = 256, 512, 4
 
-#: An action that stays with this probability or more says nothing about values at discount 1.
+#: A first guess says nothing where an action stays with this probability or more.
 STAYS = 1.0 - 1e-9
 
 

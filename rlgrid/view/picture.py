@@ -107,8 +107,10 @@ class Picture:
         """Write the picture as a PNG file; an existing file is replaced in one piece or left as it was.
 
         Raises:
-            InputError: when the file cannot be written.
+            InputError: when the file cannot be written, or its name does not end in .png.
         """
+        if not os.fspath(path).lower().endswith(".png"):
+            raise InputError(f"{os.fspath(path)}: the picture is a PNG; allowed: a name that ends in .png")
         data = io.BytesIO()
         pygame.image.save(self.surface(layers), data, "picture.png")
         write_whole(path, data.getvalue())
