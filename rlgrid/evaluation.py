@@ -83,7 +83,7 @@ def evaluate(
         half_width=_Z * spread / episodes**0.5,
         mean_length=float(np.mean(length)),
         success_rate=_success_rate(spaces.model, terminated, final_state),
-        truncated_rate=float(1.0 - np.mean(terminated)),
+        truncated_rate=float(np.mean(~terminated)),
     )
 
 
