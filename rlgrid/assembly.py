@@ -34,7 +34,7 @@ Floats = NDArray[np.float64]
 
 _NEVER = 2**62
 
-#: Room for what waits for the end of an episode, to begin with.
+#: Room for what waits for the end of an episode, to begin with; it grows.
 _ROOM = 256
 
 _VISITS = {"start": 0, "first": 1, "every": 2}
@@ -127,7 +127,7 @@ def _window(recipe: Recipe, shape: tuple[int, int]) -> OneStep | Window:
     whole = recipe.target == "return"
     if recipe.n == 1 and not whole:
         return OneStep()
-    room = (recipe.episode_length or _ROOM) if whole else 2 * recipe.n
+    room = _ROOM if whole else 2 * recipe.n
     sampling = recipe.correction in ("ordinary", "weighted", "per_decision")
     return Window(
         n=WHOLE_EPISODE if whole else recipe.n,

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from rlgrid.agent import Agent, episodes_end
 from rlgrid.batch import Batch
 from rlgrid.divergence import DivergenceGuard
-from rlgrid.errors import InputError
+from rlgrid.errors import InputError, whole
 from rlgrid.feeds import Chunk, Replay
 from rlgrid.observers import ExactError, Observer
 from rlgrid.spaces import spaces_of
@@ -252,6 +252,4 @@ def make_budget(agent: Agent, steps: int | None, episodes: int | None, sweeps: i
             f"{agent.recipe.name}: found {' and '.join(given) or 'no budget'}; allowed: one of {', '.join(units)}"
         )
     unit, amount = next(iter(given.items()))
-    if not isinstance(amount, int) or amount < 1:
-        raise InputError(f"{unit}: found {amount}; allowed: a whole number of at least 1")
-    return Budget(unit, amount)
+    return Budget(unit, whole(unit, amount))
