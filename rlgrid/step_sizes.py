@@ -104,8 +104,9 @@ def as_step_size(found: StepSize | float, key: str = "step_size", *, most: float
         raise InputError(f"{key}: found b = {b:g}, power = {power:g}; allowed: b up to {_MOST_B:g}, power 0 to 25")
     if not (0 < a < inf and b > -1 and a <= most * (b + 1) ** power):
         raise InputError(f"{key}: found a = {a:g}, b = {b:g}; allowed: first step above 0{limit}")
-    made: StepSize = found._replace(**dict(zip(found._fields, map(float, numbers), strict=False)))
-    return made
+    if isinstance(found, Harmonic):
+        return Harmonic(a, b, found.per_entry)
+    return Polynomial(a, b, power, found.per_entry)
 
 
 @rule

@@ -176,7 +176,7 @@ def test_an_agent_of_state_values_has_no_q() -> None:
         (
             "q_learning",
             {"step_size": {"kind": "harmonic", "b": -1.0}},
-            "found a = 1, b = -1; allowed: first step above 0, at most 1",
+            "found a = 1, b = -1; allowed: first step above",
         ),
         ("q_learning", {"step_size": {"kind": "polynomial", "power": -1.0}}, "b = 0, power = -1; allowed: b up to"),
         ("q_learning", {"step_size": {"kind": "harmonik"}}, "harmonik"),
