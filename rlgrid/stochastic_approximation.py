@@ -57,24 +57,23 @@ def mean_estimation(samples: ArrayLike, *, step_size: StepSize | float = Harmoni
         raise InputError(f"samples: found {shown(samples)}; allowed: a list of finite numbers")
     step_size = as_step_size(step_size)
     conditions = step_size.conditions
-    problem = Problem(
-        lambda _, k: values[k], starting(start, None, vector=False), len(values), step_size, None, conditions, False
-    )
+    w = starting(start, None, vector=False)
+    problem = Problem(lambda _, k: values[k], w, len(values), step_size, None, conditions, False)
     spread = float(values.var()) if values.size else 0.0
     return follow(problem, lambda _: predictions(step_size, 1.0, spread))
 
 
 @overload
 def find_root(
-    g: Callable[[Any], Any], *, start: float = ..., steps: int = ..., step_size: StepSize | float = ..., noise: Noise = ...,
-    seed: Seed = ..., within: Within = ..., runs: None = ...,
+    g: Callable[[Any], Any], *, start: float = ..., steps: int = ..., step_size: StepSize | float = ...,
+    noise: Noise = ..., seed: Seed = ..., within: Within = ..., runs: None = ...,
 ) -> Path: ...  # fmt: skip
 
 
 @overload
 def find_root(
-    g: Callable[[Any], Any], *, start: float = ..., steps: int = ..., step_size: StepSize | float = ..., noise: Noise = ...,
-    seed: Seed = ..., within: Within = ..., runs: int,
+    g: Callable[[Any], Any], *, start: float = ..., steps: int = ..., step_size: StepSize | float = ...,
+    noise: Noise = ..., seed: Seed = ..., within: Within = ..., runs: int,
 ) -> Runs: ...  # fmt: skip
 
 

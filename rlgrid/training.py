@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from math import isfinite
 from threading import current_thread, main_thread
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -102,6 +103,22 @@ class Run:
     def curve(self) -> NDArray[np.void]:
         """Exact learning curve, a structured array with the columns that :class:`ExactError` explains."""
         return self.exact.curve
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What came of it, in numbers to print: the last exact values among them, None where there are none."""
+        last = self.curve[-1:]
+        names = ("q_error", "rmse", "greedy_value", "behavior_value", "regret")
+        return {
+            "agent": self.agent.recipe.name,
+            "steps": self.steps,
+            "episodes": self.episodes,
+            "seconds": self.seconds,
+            "mean_return_last_100": float(self.returns[-100:].mean()) if len(self.returns) else None,
+            "exact_error": float(self.errors[-1, 1]) if len(self.errors) else None,
+            **{name: float(last[name][0]) if len(last) and isfinite(last[name][0]) else None for name in names},
+            "exact_error_missing": self.exact.reason or None,
+        }
 
     def take(self, chunk: Chunk, seconds: float) -> None:
         """Count a chunk in, and fit the length of the next one to the time that this one took."""

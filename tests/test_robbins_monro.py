@@ -285,7 +285,10 @@ def test_kiefer_wolfowitz() -> None:
         (lambda: sgd(lambda w, x: w - x, [1.0], steps=0), "steps: found 0; allowed: a whole number of at least 1"),
         (lambda: kiefer_wolfowitz(cube, steps=0), "steps: found 0; allowed: a whole number of at least 1"),
         (lambda: find_root(cube, steps=2.5), "steps: found 2.5; allowed: a whole number"),
-        (lambda: find_root(cube, seed="a"), 'seed: found "a"; allowed: a whole number of at least 0, or none'),
+        (
+            lambda: find_root(cube, noise=1.0, seed="a"),
+            'seed: found "a"; allowed: a whole number of at least 0, or none',
+        ),
         (lambda: find_root(cube, noise="x"), 'noise: found "x"; allowed: a standard deviation'),
         (lambda: find_root(cube, start=[1.0, 2.0]), "start: found a list; allowed: a finite number"),
         (lambda: find_root(cube, start="a"), 'start: found "a"; allowed: a finite number'),
