@@ -171,7 +171,7 @@ def train(
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of everything random.", show_default="0")] = None,
     set: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="Set a key of the recipe anew.")] = None,
     out: Annotated[str | None, typer.Option(metavar="RUN", help="Log to this new folder.")] = None,
-    resume: Annotated[bool, typer.Option(help="Go on with the run in --out, up to the new budget.")] = False,
+    resume: Annotated[bool, typer.Option(help="Go on with the run in --out, up to its budget or a new one.")] = False,
     watch: Annotated[bool, typer.Option(help="Watch it learn in a window (slow).")] = False,
     json: Json = False,
 ) -> None:

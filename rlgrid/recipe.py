@@ -129,7 +129,7 @@ def _check_exploration(recipe: Recipe) -> None:
         0 <= epsilon.first <= 1 and 0 <= epsilon.last <= 1 and 1 <= epsilon.steps <= MOST
     ):
         found = f"first = {epsilon.first:g}, last = {epsilon.last:g}, steps = {epsilon.steps}"
-        raise ValueError(f"epsilon: found {found}; allowed: first and last from 0 to 1, steps at least 1")
+        raise ValueError(f"epsilon: found {found}; allowed: first and last from 0 to 1, steps 1 to {MOST:,}")
     if isinstance(behavior, SoftmaxBehavior) and not 0 < behavior.temperature < float("inf"):
         raise ValueError(f"behavior: found temperature = {behavior.temperature:g}; allowed: above 0")
     if isinstance(behavior, UpperConfidenceBehavior) and not 0 <= behavior.c < float("inf"):
