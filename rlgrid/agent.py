@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rlgrid.acting import acting_policy, greedy, shared
-from rlgrid.assembly import assemble, policies
+from rlgrid.assembly import assemble, check_coverage, policies
 from rlgrid.batch import Batch, check_batch
 from rlgrid.behaviors import Behavior, Stored
-from rlgrid.errors import InputError, one_of
+from rlgrid.errors import InputError, check_seed, one_of, shown
 from rlgrid.features import Features, fitting
 from rlgrid.feeds import Feed, Rollout, Sweep
 from rlgrid.learner import Learner, NoImprovement, Nowhere, OneStep
@@ -22,7 +22,7 @@ from rlgrid.model_feeds import Counting, Solution
 from rlgrid.randomness import Stream, new_stream
 from rlgrid.recipe import Recipe, read_recipe, step_size_keys
 from rlgrid.spaces import Spaces, spaces_of
-from rlgrid.step_sizes import Constant, Harmonic, Polynomial
+from rlgrid.step_sizes import Constant, Harmonic, Polynomial, as_step_size
 from rlgrid.targets import Return
 from rlgrid.traces import Trace
 from rlgrid.windows import Window
@@ -85,10 +85,18 @@ class Actor:
         """Take actions whose mask [A] is 0 out of a state's choice, as environments ask for in ``info``.
 
         An action that is not available is worth -inf, here as everywhere.
+
+        Raises:
+            InputError: where the mask is no [A], or allows no action.
         """
         if mask is None:
             return
         allowed = np.asarray(mask) != 0
+        if allowed.shape != (self.n_actions,) or not allowed.any():
+            raise InputError(
+                f"action_mask: found {shown(np.asarray(mask).tolist())} in state {state}; "
+                f"allowed: {self.n_actions} numbers, at least one of them not 0"
+            )
         if self.learner.table.shape[1] == self.n_actions:
             self.learner.table[state, ~allowed] = -np.inf
         for policy in self.stored:
@@ -130,7 +138,7 @@ def _longer(waiting: Any, names: tuple[str, ...], least: int) -> Any:
         if size >= _LONGEST_EPISODE:
             raise InputError(
                 f"an episode has gone on for {size:,} steps, and what is learned waits for its end; "
-                "allowed: episode_length set, or a policy that ends"
+                f"allowed: an episode_length below {_LONGEST_EPISODE:,}, or a policy that ends"
             )
         columns = {name: np.concatenate([column, np.zeros_like(column)]) for name, column in columns.items()}
         size = 2 * size
@@ -280,12 +288,17 @@ class Agent(Actor):
         )
 
 
+def _is_array(found: object) -> bool:
+    """Whether an array was given in place of a key's own value, or features, which are a tuple."""
+    return hasattr(found, "__len__") and not isinstance(found, str | dict)
+
+
 def _stored(key: str, given: str | float | ArrayLike | None, spaces: Spaces) -> NDArray[np.float64] | None:
     """A policy [S, A] by its name or as an array; always an array of its own."""
     if given is None or isinstance(given, int | float):
         return None
     if not isinstance(given, str):
-        return check_probabilities(np.array(given, dtype=np.float64), spaces.available, key)
+        return check_probabilities(given, spaces.available, key).copy()
     if given == "uniform":
         return shared(spaces.available)
     if given not in spaces.actions:
@@ -293,21 +306,6 @@ def _stored(key: str, given: str | float | ArrayLike | None, spaces: Spaces) -> 
     chosen = np.zeros(spaces.available.shape)
     chosen[:, spaces.actions.index(given)] = 1.0
     return check_probabilities(chosen, spaces.available, key)
-
-
-def _check_coverage(
-    policy: NDArray[np.float64], behavior: NDArray[np.float64], model: TabularModel | None, spaces: Spaces
-) -> None:
-    """Ratios pi/b say nothing of what b never does (Sutton & Barto 2e, Sec. 5.5)."""
-    missed = (policy > 0) & (behavior == 0)
-    if model is not None:
-        missed[model.terminal] = False
-    if missed.any():
-        state, action = np.argwhere(missed)[0].tolist()
-        raise InputError(
-            f"behavior: in state {state} it never takes {spaces.actions[action]}, as the policy may; allowed with a "
-            "correction by ratios: a probability above 0 wherever the policy has one"
-        )
 
 
 def load_agent(
@@ -335,15 +333,14 @@ def load_agent(
     >>> agent.q.shape
     (48, 4)
     """
-    if seed is not None and seed < 0:
-        raise InputError(f"seed: found {seed}; allowed: at least 0, or none")
-    given = {key: settings[key] for key in _POLICIES if np.ndim(settings.get(key, 0)) > 0}
+    check_seed(seed)
+    given = {key: settings[key] for key in _POLICIES if _is_array(settings.get(key))}
     settings |= dict.fromkeys(given, "uniform")
-    phi = settings["features"] if isinstance(settings.get("features"), Features | np.ndarray) else None
+    phi = settings["features"] if _is_array(settings.get("features")) else None
     if phi is not None:
         settings["features"] = {"kind": "given"}
     if isinstance(settings.get("step_size"), Constant | Harmonic | Polynomial):
-        settings["step_size"] = step_size_keys(settings["step_size"])
+        settings["step_size"] = step_size_keys(as_step_size(settings["step_size"], most=1.0))
     chosen = read_recipe(recipe, settings)
     spaces = spaces_of(env)
     policy = _stored("policy", given.get("policy", chosen.policy), spaces)
@@ -352,20 +349,23 @@ def load_agent(
         behavior = (1.0 - chosen.behavior) * policy + chosen.behavior * shared(spaces.available)
     model = spaces.model
     if policy is not None and behavior is not None and chosen.correction not in ("none", "tree_backup"):
-        _check_coverage(policy, behavior, model, spaces)
+        check_coverage(policy, behavior, spaces)
     known = (model.shape, model.terminal) if model is not None else (None, None)
     features = chosen.features if phi is None else phi
-    agent = Agent(
-        chosen,
-        spaces.n_states,
-        spaces.n_actions,
-        discount=resolve_discount(chosen.discount, spaces.discount),
-        seed=seed,
-        policy=policy,
-        behavior=behavior,
-        available=None if spaces.available.all() else spaces.available,
-        features=None if features is None else fitting(features, spaces.n_states, *known),
-    )
+    try:
+        agent = Agent(
+            chosen,
+            spaces.n_states,
+            spaces.n_actions,
+            discount=resolve_discount(chosen.discount, spaces.discount),
+            seed=seed,
+            policy=policy,
+            behavior=behavior,
+            available=None if spaces.available.all() else spaces.available,
+            features=None if features is None else fitting(features, spaces.n_states, *known),
+        )
+    except MemoryError as error:
+        raise InputError(f"{chosen.name}: out of memory: {error}; allowed: a smaller n or model_memory") from None
     waits = chosen.feed == "rollout" and chosen.target == "return"
     if waits and model is not None and not episodes_end(agent, model):
         raise InputError(

@@ -20,12 +20,14 @@ from rlgrid.corrections import (
 )
 from rlgrid.credits import Entry, EntryOfTwo, Nowhere, Together
 from rlgrid.dyna import Dyna, NoPlanning
+from rlgrid.errors import InputError
 from rlgrid.features import Features
 from rlgrid.learner import Improvement, Learner, NoImprovement
 from rlgrid.linear import Gradient
 from rlgrid.randomness import Stream
 from rlgrid.recipe import Recipe, to_step_size
 from rlgrid.schedules import NoTally, Tally
+from rlgrid.spaces import Spaces
 from rlgrid.targets import Double, Expected, Greedy, NextAction, Return, Target
 from rlgrid.traces import Accumulating, Dutch, Replacing, Trace, longest_trace
 from rlgrid.windows import WHOLE_EPISODE, OneStep, Window
@@ -34,7 +36,7 @@ Floats = NDArray[np.float64]
 
 _NEVER = 2**62
 
-#: Room for what waits for the end of an episode, to begin with.
+#: Room for what waits for the end of an episode, to begin with; it grows.
 _ROOM = 256
 
 _VISITS = {"start": 0, "first": 1, "every": 2}
@@ -68,6 +70,19 @@ def policies(
     if isinstance(recipe.behavior, int | float):
         return Policies(EpsilonGreedy(float(recipe.behavior), action_tuple(n_actions)), target), tally
     return Policies(target, target), tally
+
+
+def check_coverage(policy: Floats, behavior: Floats, spaces: Spaces) -> None:
+    """Refuse a behavior whose ratios pi/b say nothing, as it never does what pi does (Sutton & Barto 2e, Sec. 5.5)."""
+    missed = (policy > 0) & (behavior == 0)
+    if spaces.model is not None:
+        missed[spaces.model.terminal] = False
+    if missed.any():
+        state, action = np.argwhere(missed)[0].tolist()
+        raise InputError(
+            f"behavior: in state {state} it never takes {spaces.actions[action]}, as the policy may; allowed with a "
+            "correction by ratios: a probability above 0 wherever the policy has one"
+        )
 
 
 def assemble(
@@ -127,7 +142,7 @@ def _window(recipe: Recipe, shape: tuple[int, int]) -> OneStep | Window:
     whole = recipe.target == "return"
     if recipe.n == 1 and not whole:
         return OneStep()
-    room = (recipe.episode_length or _ROOM) if whole else 2 * recipe.n
+    room = _ROOM if whole else 2 * recipe.n
     sampling = recipe.correction in ("ordinary", "weighted", "per_decision")
     return Window(
         n=WHOLE_EPISODE if whole else recipe.n,

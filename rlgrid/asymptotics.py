@@ -14,8 +14,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rlgrid.errors import InputError
-from rlgrid.step_sizes import Constant, Harmonic, Polynomial, StepSize, rate
+from rlgrid.errors import whole
+from rlgrid.step_sizes import Constant, Harmonic, Polynomial, StepSize, as_step_size, rate
 
 
 class Prediction(NamedTuple):
@@ -35,12 +35,12 @@ def no_prediction(reason: str) -> Prediction:
 
 
 def asymptotic_variance(
-    step_size: StepSize, slope: float, noise_variance: float, *, averaged: bool = False
+    step_size: StepSize | float, slope: float, noise_variance: float, *, averaged: bool = False
 ) -> Prediction:
     """The variance of the iterate, or of the average of the iterates, after many updates.
 
     Args:
-        step_size: of update k.
+        step_size: of update k; a number is a constant one.
         slope: c = g'(root).
         noise_variance: sigma^2.
         averaged: of the average of the iterates instead of the iterate itself.
@@ -54,6 +54,7 @@ def asymptotic_variance(
     >>> asymptotic_variance(Harmonic(0.25), 1.0, 1.0).reason
     'with 2 a c = 0.5 (above 1 is needed) the variance falls more slowly than 1/k'
     """
+    step_size = as_step_size(step_size)
     if not 0 < slope < np.inf:
         return no_prediction(f"the slope is {slope:.3g}, and only a root where g rises attracts the iterates")
     if isinstance(step_size, Constant):
@@ -88,7 +89,7 @@ def _constant(alpha: float, slope: float, noise_variance: float, averaged: bool)
 
 
 def exact_variance(
-    step_size: StepSize, slope: float, noise_variance: float, steps: int, *, averaged: bool = False
+    step_size: StepSize | float, slope: float, noise_variance: float, steps: int, *, averaged: bool = False
 ) -> NDArray[np.float64]:
     """The variance of the linear recursion after 0, 1, ..., ``steps`` updates from a fixed start, [steps + 1].
 
@@ -104,8 +105,7 @@ def exact_variance(
     >>> exact_variance(Harmonic(), 1.0, 1.0, 4).round(6).tolist()
     [0.0, 1.0, 0.5, 0.333333, 0.25]
     """
-    if steps < 1:
-        raise InputError(f"steps: found {steps}; allowed: at least 1")
+    steps, step_size = whole("steps", steps), as_step_size(step_size)
     visits, clock = np.zeros((1, 1), np.int64), np.zeros(1, np.int64)
     found = np.zeros(steps + 1)
     variance = with_sum = of_sum = 0.0
@@ -133,7 +133,7 @@ class KieferWolfowitz(NamedTuple):
         return all(self)
 
 
-def kiefer_wolfowitz_conditions(step_size: StepSize, width: StepSize) -> KieferWolfowitz:
+def kiefer_wolfowitz_conditions(step_size: StepSize | float, width: StepSize | float) -> KieferWolfowitz:
     """The conditions, from the powers of k with which steps and widths shrink.
 
     >>> kiefer_wolfowitz_conditions(Harmonic(), Polynomial(power=1 / 3)).hold
@@ -141,7 +141,7 @@ def kiefer_wolfowitz_conditions(step_size: StepSize, width: StepSize) -> KieferW
     >>> kiefer_wolfowitz_conditions(Harmonic(), Polynomial(power=0.5)).noise_converges
     False
     """
-    p, q = _power(step_size), _power(width)
+    p, q = _power(as_step_size(step_size)), _power(as_step_size(width, "width"))
     return KieferWolfowitz(p <= 1, q > 0, p + q > 1, 2 * (p - q) > 1)
 
 

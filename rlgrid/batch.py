@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlgrid.dispatch import at, function
-from rlgrid.errors import InputError
+from rlgrid.errors import InputError, shown
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -113,9 +113,12 @@ def check_batch(batch: Batch, n_states: int | None, n_actions: int | None) -> tu
     Where these are not given, they are as many as occur.
 
     Raises:
-        InputError: for columns of unequal lengths, or indices out of range.
+        InputError: for columns that are no arrays or of unequal lengths, or indices out of range.
     """
-    for name, column in batch._asdict().items():
+    for name, wanted in empty_batch(0)._asdict().items():
+        column = getattr(batch, name)
+        if not isinstance(column, np.ndarray) or column.ndim != 1 or not np.can_cast(column, wanted.dtype, "same_kind"):
+            raise InputError(f"batch: found {shown(column)} as {name}; allowed: an array [N] of {wanted.dtype}")
         if len(column) != batch.size:
             raise InputError(f"batch: found {len(column)} of {name} and {batch.size} of state; allowed: equally many")
     sizes = []

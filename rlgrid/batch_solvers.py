@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rlgrid.batch import Batch, check_batch
-from rlgrid.errors import InputError
+from rlgrid.errors import InputError, numbers
 from rlgrid.feeds import Replay
 
 if TYPE_CHECKING:
@@ -56,14 +56,17 @@ def lstd(
     """
     from scipy.sparse import csr_array  # SciPy loads when it is used
 
-    size, _ = check_batch(batch, n_states if features is None else len(np.asarray(features)), None)
+    given = None if features is None else numbers("features", features, "finite numbers [S, K]")
+    if given is not None and given.ndim != 2:
+        raise InputError(f"features: found shape {given.shape}; allowed: finite numbers [S, K]")
+    size, _ = check_batch(batch, n_states if given is None else len(given), None)
     if not batch.size:
         raise InputError("batch: it is empty; allowed: at least one transition")
     if not 0 <= ridge < np.inf:
         raise InputError(f"ridge: found {ridge:g}; allowed: at least 0")
-    phi = np.asarray(features, dtype=np.float64) if features is not None else _own_features(batch, size)
-    if phi.ndim != 2 or not np.isfinite(phi).all():
-        raise InputError(f"features: found shape {phi.shape}; allowed: finite numbers [S, K]")
+    phi = _own_features(batch, size) if given is None else given
+    if not np.isfinite(phi).all():
+        raise InputError("features: found a number that is not finite; allowed: finite numbers [S, K]")
     n, goes_on = len(phi), ~batch.terminated
     chain = csr_array((batch.weight[goes_on], (batch.state[goes_on], batch.next_state[goes_on])), shape=(n, n))
     visits = np.bincount(batch.state, batch.weight, n)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlgrid.errors import InputError
+from rlgrid.features import Features
 from rlgrid.model_feeds import Counting
 
 if TYPE_CHECKING:
@@ -63,19 +64,38 @@ def save_checkpoint(path: Path, run: Run) -> None:
     write_atomically(path, buffer.getvalue())
 
 
+def _read(path: Path) -> dict[str, NDArray[Any]]:
+    """The arrays in a checkpoint by their names."""
+    try:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except FileNotFoundError:
+        raise InputError(f"{path}: there is no checkpoint") from None
+    except Exception as error:  # a damaged archive makes NumPy and zipfile raise a dozen different kinds
+        raise InputError(f"{path}: not a checkpoint, or damaged: {' '.join(str(error).split())}") from None
+
+
+def saved_features(path: Path) -> Features:
+    """The features of a linear learner, which no recipe can name where they were given as an array.
+
+    Raises:
+        InputError: where the file is missing, damaged, or holds none.
+    """
+    saved = _read(path)
+    names = ("active", "value", "weights")
+    if any(f"learner.credit.{name}" not in saved for name in names):
+        raise InputError(f"{path}: it does not fit this world and recipe (features)")
+    active, value, weights = (saved[f"learner.credit.{name}"] for name in names)
+    return Features(active, value, len(weights))
+
+
 def load_checkpoint(path: Path, run: Run) -> None:
     """Put a run, made from the same world and recipe, back to where a checkpoint was written; arrays change in place.
 
     Raises:
         InputError: where the file is missing, damaged, or of another world or recipe.
     """
-    try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-            saved = {name: archive[name] for name in archive.files}
-    except FileNotFoundError:
-        raise InputError(f"{path}: there is no checkpoint") from None
-    except Exception as error:  # a damaged archive makes NumPy and zipfile raise a dozen different kinds
-        raise InputError(f"{path}: not a checkpoint, or damaged: {' '.join(str(error).split())}") from None
+    saved = _read(path)
     run.agent.make_room(*(len(saved.get(f"learner.{part}.state", ())) for part in ("window", "credit")))
     if isinstance(run.feed, Counting):
         run.feed.make_room(*(len(saved.get(f"feed.{part}.state", ())) for part in ("seen", "new")))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from math import isfinite
 from pathlib import Path
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,7 +14,9 @@ import typer
 from rlgrid.errors import InputError
 
 if TYPE_CHECKING:
+    from rlgrid.agent import Agent
     from rlgrid.env import GridWorld
+    from rlgrid.episode_log import SavedRun
     from rlgrid.training import Run
 
 app = typer.Typer(
@@ -168,10 +169,10 @@ def train(
     steps: Annotated[int | None, typer.Option(help="Train for so many steps.")] = None,
     episodes: Annotated[int | None, typer.Option(help="... or so many episodes.")] = None,
     sweeps: Annotated[int | None, typer.Option(help="... or so many sweeps (planners).")] = None,
-    seed: Seed = 0,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of everything random.", show_default="0")] = None,
     set: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="Set a key of the recipe anew.")] = None,
     out: Annotated[str | None, typer.Option(metavar="RUN", help="Log to this new folder.")] = None,
-    resume: Annotated[bool, typer.Option(help="Go on with the run in --out, up to the new budget.")] = False,
+    resume: Annotated[bool, typer.Option(help="Go on with the run in --out, up to its budget or a new one.")] = False,
     watch: Annotated[bool, typer.Option(help="Watch it learn in a window (slow).")] = False,
     json: Json = False,
 ) -> None:
@@ -180,24 +181,22 @@ def train(
     from rlgrid.env import GridWorld
     from rlgrid.episode_log import EpisodeLog
     from rlgrid.observers import CompileNotice, Observer, ProgressBar, Watch
-    from rlgrid.training import make_budget, proceed
+    from rlgrid.training import Run, make_budget, proceed
 
     if resume:
-        budget = {
-            unit: n for unit, n in (("steps", steps), ("episodes", episodes), ("sweeps", sweeps)) if n is not None
-        }
-        run = _resumed(out, agent, world, budget, set or [])
+        run = _resumed(out, agent, world, (steps, episodes, sweeps), set or [], seed)
     else:
         env = GridWorld(world)
-        made = load_agent(agent, env, seed=seed, **_settings(set or []))
-        from rlgrid.training import Run
-
+        made = load_agent(agent, env, seed=seed or 0, **_settings(set or []))
         run = Run(made, env, make_budget(made, steps, episodes, sweeps))
     observers: list[Observer] = [EpisodeLog(out)] if out is not None else []
     observers += [CompileNotice() if json else ProgressBar()]
     observers += [Watch()] if watch else []
-    proceed(run, observers)
-    facts = _run_facts(run)
+    if run.done < run.budget.amount:
+        proceed(run, observers)
+    else:
+        print(f"rlgrid: {out}: it has had {run.done:,} {run.budget.unit} already; nothing to do", file=sys.stderr)
+    facts = run.facts
     if json:
         return _print_json(facts | ({"run": out} if out else {}))
     for key, value in facts.items():
@@ -218,8 +217,8 @@ def evaluate(
     """Let the policy that a run has learned act, and print how it does."""
     from rlgrid import evaluation
 
-    saved, env = _saved(run)
-    score = evaluation.evaluate(saved.agent(env).policy, env, episodes=episodes, seed=seed)
+    learned, env = _learned(run)
+    score = evaluation.evaluate(learned.policy, env, episodes=episodes, seed=seed)
     if json:
         return _print_json(score._asdict())
     print(f"{'mean return':>16}  {score.mean_return:.6g} ± {score.half_width:.2g} (95 % of {score.episodes} episodes)")
@@ -237,8 +236,8 @@ def watch(
     """Watch the policy that a run has learned."""
     from rlgrid.playback import play_policy, show
 
-    saved, env = _saved(run)
-    show(env.world, play_policy(saved.agent(env), env, episodes=episodes, seed=seed), gif=gif)
+    learned, env = _learned(run)
+    show(env.world, play_policy(learned, env, episodes=episodes, seed=seed), gif=gif)
 
 
 @app.command()
@@ -269,27 +268,6 @@ def _world_facts(world: Any) -> dict[str, Any]:
     return facts | {"rows": world.shape[0], "columns": world.shape[1], "map": list(world.rows)}
 
 
-def _run_facts(run: Run) -> dict[str, Any]:
-    returns = run.returns
-    return {
-        "agent": run.agent.recipe.name,
-        "steps": run.steps,
-        "episodes": run.episodes,
-        "seconds": run.seconds,
-        "mean_return_last_100": float(returns[-100:].mean()) if len(returns) else None,
-        "exact_error": float(run.errors[-1, 1]) if len(run.errors) else None,
-        **_last_of_curve(run),
-        "exact_error_missing": run.exact.reason or None,
-    }
-
-
-def _last_of_curve(run: Run) -> dict[str, float | None]:
-    """The last exact values of the learning curve, where there are any; what is infinite has none."""
-    names = ("q_error", "rmse", "greedy_value", "behavior_value", "regret")
-    last = run.curve[-1:]
-    return {name: float(last[name][0]) if len(last) and isfinite(last[name][0]) else None for name in names}
-
-
 #: Parameters of the functions that take the settings; ``--set`` cannot give these.
 _NOT_SETTINGS = {"recipe", "env", "seed", "kind", "size"}
 
@@ -310,7 +288,7 @@ def _settings(pairs: list[str]) -> dict[str, Any]:
     return settings
 
 
-def _saved(folder: str) -> tuple[Any, GridWorld]:
+def _saved(folder: str) -> tuple[SavedRun, GridWorld]:
     from rlgrid.env import GridWorld
     from rlgrid.episode_log import SavedRun
 
@@ -318,26 +296,42 @@ def _saved(folder: str) -> tuple[Any, GridWorld]:
     return saved, GridWorld(saved.world)
 
 
-def _resumed(out: str | None, agent: str, world: str, budget: dict[str, int], settings: list[str]) -> Run:
-    """The run in a folder, with a budget that may be larger than before."""
+def _learned(folder: str) -> tuple[Agent, GridWorld]:
+    """The agent of a run, whose values have to be numbers, and its world."""
+    from rlgrid.divergence import check_values
+
+    saved, env = _saved(folder)
+    run = saved.run(env)
+    check_values(run)
+    return run.agent, env
+
+
+def _resumed(
+    out: str | None, agent: str, world: str, amounts: tuple[int | None, ...], settings: list[str], seed: int | None
+) -> Run:
+    """The run in a folder, with its budget or the one given."""
     from rlgrid.recipe import read_recipe
+    from rlgrid.training import make_budget
     from rlgrid.world import load_world
 
     if out is None:
         raise InputError("--resume: it needs --out; allowed: --out with the folder of the run to go on with")
-    if settings:
-        raise InputError("--resume: a run goes on with its own settings; allowed: no --set")
+    for option, found in (("--set", settings), ("--seed", seed is not None)):
+        if found:
+            raise InputError(f"--resume: a run goes on with its own settings and seed; allowed: no {option}")
     saved, env = _saved(out)
-    run: Run = saved.run(env)
+    run = saved.run(env)
     for kind, given, own in (
         ("agent", read_recipe(agent, {}).name, run.agent.recipe.name),
         ("world", load_world(world).name, env.world.name),
     ):
         if given != own:
             raise InputError(f"--resume: {out} is a run of the {kind} {own}; found {given}")
-    if set(budget) - {run.budget.unit}:
-        raise InputError(f"--resume: {out} counts {run.budget.unit}; found {' and '.join(budget)}")
-    run.budget = run.budget._replace(amount=budget.get(run.budget.unit, run.budget.amount))
+    if any(amount is not None for amount in amounts):
+        budget = make_budget(run.agent, *amounts)
+        if budget.unit != run.budget.unit:
+            raise InputError(f"--resume: {out} counts {run.budget.unit}; found {budget.unit}")
+        run.budget = budget
     return run
 
 
@@ -375,6 +369,8 @@ def main() -> None:
     except (BrokenPipeError, SystemExit):  # nobody reads on, as in "| head"; Typer makes an exit with 1 of it
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # where Python's own last flush goes
         code = 0
+    except MemoryError as error:
+        code = _fail(f"out of memory: {error or 'there is no more'}; allowed: smaller sizes", 2)
     except Exception as error:
         if hasattr(error, "format_message"):  # a wrong command, option or argument
             code = _fail(error.format_message() or "see rlgrid --help", 2)

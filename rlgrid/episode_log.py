@@ -2,7 +2,7 @@
 
     world.toml       the world, whole
     agent.toml       the recipe with every setting as it was used
-    run.json         seed, budget, discount, versions
+    run.json         seed, budget (the latest one, where the run was resumed), discount, versions
     episodes.sqlite  returns and lengths of all episodes, trajectories of some, exact errors
     checkpoint.npz   every array that the future of the run depends on
 
@@ -23,12 +23,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlgrid.agent import Agent, load_agent
-from rlgrid.checkpoint import load_checkpoint, save_checkpoint, write_atomically
+from rlgrid.checkpoint import load_checkpoint, save_checkpoint, saved_features, write_atomically
 from rlgrid.env import GridWorld
-from rlgrid.errors import InputError
+from rlgrid.errors import InputError, whole
 from rlgrid.feeds import Chunk
 from rlgrid.observers import Observer
-from rlgrid.recipe import recipe_to_toml
+from rlgrid.recipe import read_recipe, recipe_to_toml
+from rlgrid.recipe_keys import GivenFeatures
 from rlgrid.world import load_world
 
 if TYPE_CHECKING:
@@ -84,10 +85,8 @@ class EpisodeLog(Observer):
     records = True
 
     def __init__(self, folder: str | os.PathLike[str], *, every: int | None = None) -> None:
-        if every is not None and every < 1:
-            raise InputError(f"every: found {every}; allowed: at least 1")
         self.folder = Path(folder)
-        self.every = every
+        self.every = None if every is None else whole("every", every)
         self._finished: list[Any] = []
         self._open: list[Any] = []  # pieces of an episode that goes on in the next chunk
         self._trajectories: list[tuple[int, bytes, bytes, bytes, int]] = []
@@ -106,6 +105,7 @@ class EpisodeLog(Observer):
         self._database = sqlite3.connect(self.folder / "episodes.sqlite", isolation_level=None)
         if resumed:
             self._forget_what_came_later(run)
+            self._write_settings(msgspec.structs.replace(SavedRun(self.folder).settings, amount=run.budget.amount))
         else:
             self._database.executescript(_SCHEMA)
         self._flushed = time.monotonic()
@@ -141,6 +141,9 @@ class EpisodeLog(Observer):
         write_atomically(self.folder / "world.toml", env.world.to_toml().encode())
         recipe = msgspec.structs.replace(run.agent.recipe, discount=run.agent.discount)
         write_atomically(self.folder / "agent.toml", recipe_to_toml(recipe).encode())
+        self._write_settings(settings)
+
+    def _write_settings(self, settings: Settings) -> None:
         write_atomically(self.folder / "run.json", msgspec.json.format(msgspec.json.encode(settings)))
 
     def see(self, run: Run, chunk: Chunk) -> None:
@@ -237,10 +240,13 @@ class SavedRun:
         """The run, to go on with."""
         from rlgrid.training import Budget, Run  # training knows logs
 
-        recipe = self.folder / "agent.toml"
-        agent = load_agent(recipe, env, seed=self.settings.seed, discount=self.settings.discount)
+        recipe, checkpoint = self.folder / "agent.toml", self.folder / "checkpoint.npz"
+        given: dict[str, Any] = {"discount": self.settings.discount}
+        if isinstance(read_recipe(recipe, {}).features, GivenFeatures):
+            given["features"] = saved_features(checkpoint)
+        agent = load_agent(recipe, env, seed=self.settings.seed, **given)
         run = Run(agent, env, Budget(self.settings.unit, self.settings.amount))
-        load_checkpoint(self.folder / "checkpoint.npz", run)
+        load_checkpoint(checkpoint, run)
         run.resumed = True
         return run
 

@@ -1,9 +1,15 @@
-"""The one exception that means "the input is wrong", and the near-name hint used in its sentences."""
+"""The one exception that means "the input is wrong", the near-name hint in its sentences, and checks of numbers."""
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable
 from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, SupportsIndex, cast
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 class InputError(ValueError):
@@ -11,6 +17,73 @@ class InputError(ValueError):
 
     The command line prints the sentence and exits with 2; in Python it is an ordinary ``ValueError``.
     """
+
+
+#: Compiled code counts in 64 bits; nobody waits for so many steps.
+MOST = 10**15
+
+
+def whole(key: str, found: object, least: int = 1, *, most: int = MOST, other: str = "") -> int:
+    """A whole number, Python's or NumPy's, as an ``int``.
+
+    Args:
+        key, found: what was given, and where.
+        least, most: the range.
+        other: what else is allowed there, as the sentence is to say.
+
+    Raises:
+        InputError: for any other number or object.
+
+    >>> whole("steps", 3)
+    3
+    """
+    otherwise = f", or {other}" if other else ""
+    try:
+        number = operator.index(cast(SupportsIndex, found))
+    except TypeError:
+        number = least - 1
+    if number < least:
+        raise InputError(f"{key}: found {shown(found)}; allowed: a whole number of at least {least}{otherwise}")
+    if number > most:
+        raise InputError(f"{key}: found {shown(found)}; allowed: a whole number of at most {most:,}{otherwise}")
+    return number
+
+
+def check_seed(seed: object) -> None:
+    """Refuse what is neither a whole number nor ``None``, which takes fresh entropy."""
+    if seed is not None:
+        whole("seed", seed, 0, most=2**128, other="none")
+
+
+def numbers(key: str, found: Any, allowed: str) -> NDArray[np.float64]:
+    """An array of numbers, whatever its shape; not a copy where it is one already.
+
+    Raises:
+        InputError: for anything else, lists of unequal lengths among it; ``allowed`` ends the sentence.
+    """
+    import numpy as np
+
+    try:
+        return np.asarray(found, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InputError(f"{key}: found {shown(found)}; allowed: {allowed}") from None
+
+
+def shown(found: object) -> str:
+    """A value as a short piece of a sentence."""
+    if isinstance(found, bool):
+        return str(found).lower()
+    if isinstance(found, list | dict):
+        return "a list" if isinstance(found, list) else "a table"
+    if isinstance(found, int) and abs(found) > 10**30:
+        return "a huge number"
+    return f'"{printable(found)}"' if isinstance(found, str) else printable(str(found))
+
+
+def printable(text: str) -> str:
+    """A text on one line, cut off where it is long."""
+    text = text if text.isprintable() else repr(text)[1:-1]
+    return text if len(text) <= 40 else text[:37] + "..."
 
 
 #: Longer lists of names are cut.

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rlgrid.agent import policy_actor
-from rlgrid.errors import InputError
+from rlgrid.errors import check_seed, whole
 from rlgrid.feeds import Rollout
 from rlgrid.model import TabularModel, check_probabilities
 from rlgrid.spaces import spaces_of
@@ -59,10 +59,8 @@ def evaluate(
     >>> rlgrid.evaluate(rlgrid.solve(env).policy, env, episodes=10).mean_return
     -13.0
     """
-    if episodes < 1:
-        raise InputError(f"episodes: found {episodes}; allowed: at least 1")
-    if seed is not None and seed < 0:
-        raise InputError(f"seed: found {seed}; allowed: at least 0, or none")
+    episodes = whole("episodes", episodes)
+    check_seed(seed)
     spaces = spaces_of(env)
     policy = check_probabilities(policy, spaces.available)
     env_seed, policy_seed = np.random.SeedSequence(seed).spawn(2)

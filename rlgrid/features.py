@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rlgrid.errors import InputError
+from rlgrid.errors import InputError, numbers
 from rlgrid.recipe_keys import FeatureKeys, FourierFeatures, GivenFeatures, OneHotFeatures, PolynomialFeatures
 from rlgrid.schema import convert
 
@@ -42,7 +42,7 @@ class Features(NamedTuple):
         Raises:
             InputError: where it is no such array, or its numbers are not finite.
         """
-        value = np.array(phi, dtype=np.float64)
+        value = numbers("features", phi, "finite numbers [S, K]").copy()
         if value.ndim != 2 or not value.size or not np.isfinite(value).all():
             raise InputError(f"features: found shape {value.shape}; allowed: finite numbers [S, K]")
         n_states, size = value.shape
@@ -174,7 +174,10 @@ def fitting(
         made = _of_kind(chosen, n_states, shape)
     else:
         made = chosen if isinstance(chosen, Features) else Features.of(chosen)
-    if len(made.active) != n_states:
+    active, value = made.active, made.value
+    if active.shape != value.shape or active.ndim != 2 or active.dtype != np.int64 or not np.isfinite(value).all():
+        raise InputError(f"features: found shapes {active.shape} and {value.shape}; allowed: whole and finite numbers")
+    if len(active) != n_states:
         raise InputError(f"features: found those of {len(made.active)} states; allowed: {n_states}")
     if not ((made.active >= 0) & (made.active < made.size)).all():  # compiled code would write out of its arrays
         raise InputError(f"features: found a number outside of 0 to {made.size - 1}; allowed: those of K features")

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from rlgrid.batch import Batch, empty_batch, joined
 from rlgrid.changing import ChangingGridWorld, current
 from rlgrid.env import GridWorld
-from rlgrid.errors import InputError
+from rlgrid.errors import InputError, check_seed, whole
 from rlgrid.learner import OneStep
 from rlgrid.linear import Gradient
 from rlgrid.model import TabularModel, as_model
@@ -203,10 +203,13 @@ class Rollout:
         self.model, limit = stepped_model(env)
         self.schedule = env.unwrapped.schedule if isinstance(env.unwrapped, ChangingGridWorld) else []
         self.progress = np.zeros(2, dtype=np.int64)  # steps in all, and the place in the schedule
-        self.limit = min(limit, episode_length or NO_LIMIT)
-        self.starts, self.batch_episodes = _starts(self.model, starts, episodes_per_pair)
+        if episode_length is not None:
+            limit = min(limit, episode_length := whole("episode_length", episode_length))
+        self.limit = limit
+        self.starts, self.batch_episodes = _starts(self.model, starts, whole("episodes_per_pair", episodes_per_pair))
         if len(self.schedule) > 1 and not isinstance(self.starts, WorldStarts):
             raise InputError("starts: in a world that changes, episodes start where it says; allowed: world")
+        check_seed(seed)
         self.episode_length = episode_length
         self.place = np.array([-1, 0, 0], dtype=np.int64)
         self.gauge = np.zeros(2)
@@ -223,7 +226,7 @@ class Rollout:
         """Act and learn, interleaved."""
         if self.batch_episodes:
             assert self.episode_length is not None
-            max_episodes, max_steps = self.batch_episodes, self.batch_episodes * self.episode_length
+            max_episodes, max_steps = self.batch_episodes, min(self.batch_episodes * self.episode_length, NO_LIMIT)
         max_episodes = min(max_episodes, max(_EPISODES, self.batch_episodes))
         batch = empty_batch(max_steps) if record else self._unrecorded
         finished = _room(min(max_episodes, max_steps))
@@ -246,10 +249,15 @@ class Rollout:
         return max(1, self.schedule[at + 1][0] - taken) if at + 1 < len(self.schedule) else NO_LIMIT
 
     def collect(self, agent: Actor, *, steps: int | None = None, episodes: int | None = None) -> Batch:
-        """Let an agent act, and learn as it is made to, for so many steps or episodes; what it saw."""
+        """Let an agent act, and learn as it is made to, for so many steps or episodes; what it saw.
+
+        Raises:
+            InputError: for both or neither of them, or less than one.
+        """
         if (steps is None) == (episodes is None):
             raise InputError("collect: allowed: exactly one of steps and episodes")
-        left_steps, left_episodes = steps or NO_LIMIT, episodes or NO_LIMIT
+        left_steps = NO_LIMIT if steps is None else whole("steps", steps)
+        left_episodes = NO_LIMIT if episodes is None else whole("episodes", episodes)
         batches = []
         while left_steps > 0 and left_episodes > 0:
             chunk = self.advance(agent, min(left_steps, 65_536), left_episodes, record=True)
@@ -273,13 +281,17 @@ class Rollout:
 
         assert self.model is not None
         tables = self.model.drawn
-        done: tuple[int, int] = interact(
-            agent.learner, agent.behavior, self.starts, tables, self.stream, agent.streams[0],
-            batch, self.place, self.gauge, finished, max_steps, max_episodes, self.limit,
-        )  # fmt: skip
-        if done[0] < max_steps and done[1] < max_episodes:
-            agent.make_room()
-        return done
+        steps = episodes = 0
+        while True:
+            rest, ended = batch.part(steps, batch.size), Finished._make(column[episodes:] for column in finished)
+            done = interact(
+                agent.learner, agent.behavior, self.starts, tables, self.stream, agent.streams[0],
+                rest, self.place, self.gauge, ended, max_steps - steps, max_episodes - episodes, self.limit,
+            )  # fmt: skip
+            steps, episodes = steps + done[0], episodes + done[1]
+            if steps >= max_steps or episodes >= max_episodes:
+                return steps, episodes
+            agent.make_room()  # a batch has to go on, so that what lands together does
 
     def _run(
         self, agent: Actor, batch: Batch, finished: Finished, max_steps: int, max_episodes: int

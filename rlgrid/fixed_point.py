@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from rlgrid.batch_solvers import LeastSquares
 from rlgrid.chain import occupancy
-from rlgrid.errors import InputError
+from rlgrid.errors import InputError, numbers
 from rlgrid.features import Chosen, features_for
 from rlgrid.graph import recurrent_classes, rows_at
 from rlgrid.model import TabularModel, as_model, check_policy, resolve_discount
@@ -126,7 +126,7 @@ def td_fixed_point(
 
 
 def _checked_share(model: TabularModel, distribution: ArrayLike) -> Floats:
-    share = np.array(distribution, dtype=np.float64)
+    share = numbers("distribution", distribution, f"[{model.n_states}] numbers at least 0, some above")
     if share.shape != (model.n_states,) or not (share >= 0).all() or not 0 < share[~model.terminal].sum() < np.inf:
         raise InputError(
             f"distribution: found shape {share.shape}; allowed: [{model.n_states}] numbers at least 0, some above"

@@ -9,9 +9,9 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from rlgrid.errors import InputError, one_of
+from rlgrid.errors import InputError, one_of, shown
 from rlgrid.randomness import Stream, new_stream, uniforms
-from rlgrid.schema import Reward, number_to_toml, shown, to_fraction
+from rlgrid.schema import Reward, number_to_toml, to_fraction
 from rlgrid.world import FLOOR, START, WALL, Cell, RewardRules, Slip, World
 
 Bools: TypeAlias = NDArray[np.bool_]

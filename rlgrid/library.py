@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from rlgrid.errors import InputError, one_of
+from rlgrid.errors import InputError, one_of, shown
 
 _PACKAGE = Path(__file__).resolve().parent
 
@@ -31,9 +31,12 @@ def find(kind: str, name: str | os.PathLike[str]) -> Path:
     Raises:
         InputError: where there is neither; the sentence suggests the nearest name.
     """
+    what = "world" if kind == "envs" else "agent"
+    if not isinstance(name, str | os.PathLike):
+        raise InputError(f"{what}: found {shown(name)}; allowed: a name or a path to a .toml file")
     text = os.fspath(name)
     if text.endswith(".toml") or os.sep in text:
         return Path(text)
     if text in (known := names(kind)):
         return folder(kind) / f"{text}.toml"
-    raise InputError(f"{'world' if kind == 'envs' else 'agent'}: {one_of(text, known)}, or a path to a .toml file")
+    raise InputError(f"{what}: {one_of(text, known)}, or a path to a .toml file")

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from rlgrid.batch import Batch, check_batch
 from rlgrid.counted import counted_tables
-from rlgrid.errors import InputError
+from rlgrid.errors import InputError, numbers
 from rlgrid.rules import Outcome, compile_world
 from rlgrid.tables import (
     ROW_SUM_TOLERANCE,
@@ -388,7 +388,7 @@ def check_policy(model: TabularModel, policy: ArrayLike) -> Floats:
 
 def check_probabilities(policy: ArrayLike, available: Bools, name: str = "policy") -> Floats:
     """A policy as contiguous floats; its rows have to be probabilities of the actions in ``available`` [S, A]."""
-    array = np.ascontiguousarray(policy, dtype=np.float64)
+    array = np.ascontiguousarray(numbers(name, policy, f"{available.shape}, [S, A]"))
     if array.shape != available.shape:
         raise InputError(f"{name}: found shape {array.shape}; allowed: {available.shape}, [S, A]")
     wrong = ~(np.isclose(array.sum(axis=1), 1.0, rtol=0, atol=ROW_SUM_TOLERANCE) & (array >= 0).all(axis=1))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rlgrid.errors import InputError
+from rlgrid.errors import InputError, whole
 from rlgrid.feeds import Chunk
 from rlgrid.learning_curves import (
     CURVE,
@@ -91,9 +91,7 @@ class ExactError(Observer):
     """
 
     def __init__(self, points: int | None = None) -> None:
-        if points is not None and points < 1:
-            raise InputError(f"points: found {points}; allowed: at least 1")
-        self.points = points
+        self.points = None if points is None else whole("points", points)
         self.errors: list[tuple[int, float]] = []
         self.rows: list[tuple[int, int, float, float, float, float, float, float, float]] = []
         self.reason = ""

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from rlgrid.auto import METHODS
 from rlgrid.average_reward import average_optimum
 from rlgrid.certificate import enclosure
-from rlgrid.errors import InputError, one_of
+from rlgrid.errors import InputError, one_of, whole
 from rlgrid.graph import Floats, Ints, rows_at
 from rlgrid.kernels.planning import OUTWARD, Rows, choose_rows, row_values, slack
 from rlgrid.learner import TIE
@@ -157,20 +157,14 @@ def _check_limits(tol: float, **counts: int) -> None:
     if not tol > 0:
         raise InputError(f"tol: found {tol:g}; allowed: above 0")
     for name, count in counts.items():
-        _check_count(name, count)
-
-
-def _check_count(name: str, count: int) -> None:
-    if not isinstance(count, int | np.integer) or count < 1:
-        raise InputError(f"{name}: found {count}; allowed: 1 or more, a whole number")
+        whole(name, count)
 
 
 def _checked_horizon(model: TabularModel, horizon: int | None) -> int:
     horizon = model.max_episode_steps if horizon is None else horizon
     if horizon is None:
         raise InputError(f"{model.name}: it has no max_episode_steps; allowed: horizon, the number of steps to go")
-    _check_count("horizon", horizon)
-    return horizon
+    return whole("horizon", horizon)
 
 
 def _given_policy(

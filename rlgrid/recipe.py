@@ -8,6 +8,7 @@ from typing import Any, Literal
 import msgspec
 
 from rlgrid import library
+from rlgrid.errors import MOST, whole
 from rlgrid.recipe_keys import (
     BehaviorKeys,
     EpsilonKeys,
@@ -22,8 +23,11 @@ from rlgrid.recipe_keys import (
     StepSizeKeys,
     UpperConfidenceBehavior,
 )
-from rlgrid.schema import convert, parse_toml, read_text
-from rlgrid.step_sizes import Constant, Harmonic, Polynomial, StepSize
+from rlgrid.schema import convert, parse_toml, plain, read_text
+from rlgrid.step_sizes import Constant, Harmonic, Polynomial, StepSize, as_step_size
+
+#: Transitions that a learner keeps for one update, or outcomes of one entry.
+_MOST_ROOM = 1_000_000
 
 
 class Recipe(Keys, frozen=True):
@@ -93,29 +97,23 @@ class Recipe(Keys, frozen=True):
 
 
 def _check_ranges(recipe: Recipe) -> None:
-    size = recipe.step_size
-    if isinstance(size, int | float) and not 0 < size <= 1:
-        raise ValueError(f"step_size: found {size:g}; allowed: above 0, at most 1")
-    if isinstance(size, HarmonicSize | PolynomialSize):
-        power = size.power if isinstance(size, PolynomialSize) else 1.0
-        if not (size.a > 0 and size.b > -1 and power >= 0 and size.a <= (size.b + 1) ** power):
-            raise ValueError(f"step_size: found a = {size.a:g}, b = {size.b:g}; allowed: first step above 0, at most 1")
+    as_step_size(to_step_size(recipe.step_size), most=1.0)
     for key in ("epsilon", "discount", "trace_decay", "trace_cut", "behavior"):
         value = getattr(recipe, key)
         if isinstance(value, int | float) and not 0 <= value <= 1:
             raise ValueError(f"{key}: found {value:g}; allowed: 0 to 1")
     _check_exploration(recipe)
-    counts = ("improve_every", "episodes_per_pair", "episode_length", "steps", "episodes", "sweeps")
-    for key in (*counts, "n", "model_memory", "solve_every"):
-        value = getattr(recipe, key)
-        if value is not None and value < 1:
-            raise ValueError(f"{key}: found {value}; allowed: at least 1")
-    for key in ("improve_within", "planning_steps", "exploration_bonus", "prior"):
+    counts = ("improve_every", "episodes_per_pair", "episode_length", "steps", "episodes", "sweeps", "solve_every")
+    for key in (*counts, "n", "model_memory", "planning_steps"):
+        if (value := getattr(recipe, key)) is not None:
+            whole(key, value, int(key != "planning_steps"), most=_MOST_ROOM if key in ("n", "model_memory") else MOST)
+    for key in ("improve_within", "exploration_bonus", "prior"):
         value = getattr(recipe, key)
         if value is not None and not 0 <= value < float("inf"):
             raise ValueError(f"{key}: found {value:g}; allowed: at least 0")
-    if not abs(recipe.initial_value) < float("inf"):
-        raise ValueError(f"initial_value: found {recipe.initial_value}; allowed: a finite number")
+    for key in ("initial_value", "prior_reward"):
+        if not abs(value := getattr(recipe, key)) < float("inf"):
+            raise ValueError(f"{key}: found {value}; allowed: a finite number")
 
 
 def _check_exploration(recipe: Recipe) -> None:
@@ -128,10 +126,10 @@ def _check_exploration(recipe: Recipe) -> None:
         if not 0 <= epsilon.least <= 1:
             raise ValueError(f"epsilon: found least = {epsilon.least:g}; allowed: 0 to 1")
     if isinstance(epsilon, LinearEpsilon) and not (
-        0 <= epsilon.first <= 1 and 0 <= epsilon.last <= 1 and epsilon.steps >= 1
+        0 <= epsilon.first <= 1 and 0 <= epsilon.last <= 1 and 1 <= epsilon.steps <= MOST
     ):
         found = f"first = {epsilon.first:g}, last = {epsilon.last:g}, steps = {epsilon.steps}"
-        raise ValueError(f"epsilon: found {found}; allowed: first and last from 0 to 1, steps at least 1")
+        raise ValueError(f"epsilon: found {found}; allowed: first and last from 0 to 1, steps 1 to {MOST:,}")
     if isinstance(behavior, SoftmaxBehavior) and not 0 < behavior.temperature < float("inf"):
         raise ValueError(f"behavior: found temperature = {behavior.temperature:g}; allowed: above 0")
     if isinstance(behavior, UpperConfidenceBehavior) and not 0 <= behavior.c < float("inf"):
@@ -281,7 +279,7 @@ def read_recipe(name: str | os.PathLike[str], settings: dict[str, Any]) -> Recip
     for given, replaced in (("behavior", "epsilon"), ("epsilon", "behavior")):
         if given in settings and replaced not in settings and isinstance((data | settings).get("behavior"), dict):
             data.pop(replaced, None)  # the other way to choose actions from the table
-    return convert(data | settings, Recipe, where=where)
+    return convert(data | plain(settings), Recipe, where=where)
 
 
 def to_step_size(keys: StepSizeKeys) -> StepSize:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rlgrid.asymptotics import KieferWolfowitz, Prediction, no_prediction
-from rlgrid.errors import InputError
+from rlgrid.errors import InputError, check_seed, numbers, shown, whole
 from rlgrid.step_sizes import RobbinsMonro, StepSize, rate
 
 Floats: TypeAlias = NDArray[np.float64]
@@ -169,6 +169,8 @@ def _shown(w: Any) -> str:
 
 def generators(seed: Seed, runs: int | None) -> list[np.random.Generator]:
     """A generator for the one run, or one for each of many: run r is the one run with the r-th seed spawned."""
+    if not isinstance(seed, np.random.SeedSequence):
+        check_seed(seed)
     sequence = seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(seed)
     if runs is None:
         return [np.random.default_rng(sequence)]
@@ -193,24 +195,25 @@ def drawn(
     return of_update
 
 
-def starting(start: ArrayLike, runs: int | None) -> Floats:
+def starting(start: ArrayLike, runs: int | None, *, vector: bool = True) -> Floats:
     """The start as an array of its own, once for each run.
 
     Raises:
-        InputError: where it is not a finite number or vector, or ``runs`` is less than 2.
+        InputError: where it is not a finite number or, if that is allowed, vector; or ``runs`` is less than 2.
     """
-    w = np.array(start, dtype=np.float64)
-    if w.ndim > 1 or not np.isfinite(w).all():
-        raise InputError("start: allowed: a finite number, or a list of finite numbers")
+    allowed = "a finite number, or a list of finite numbers" if vector else "a finite number"
+    w = numbers("start", start, allowed).copy()
+    if w.ndim > int(vector) or not np.isfinite(w).all():
+        raise InputError(f"start: found {shown(start)}; allowed: {allowed}")
     if runs is None:
         return w
-    if runs < 2:
-        raise InputError(f"runs: found {runs}; allowed: at least 2, or none for a single path")
-    return np.repeat(w[None], runs, axis=0)
+    return np.repeat(w[None], whole("runs", runs, 2, other="none for a single path"), axis=0)
 
 
 def check_within(within: Within, start: Floats) -> None:
     """Refuse bounds that bound nothing, or that the start lies outside of."""
+    if not isinstance(within, Within):
+        raise InputError(f"within: found {shown(within)}; allowed: Projection(low, high), or ExpandingTruncation()")
     if isinstance(within, Projection) and not (
         within.low < within.high and ((start >= within.low) & (start <= within.high)).all()
     ):
@@ -233,6 +236,11 @@ def iterate(problem: Problem) -> Iterator[tuple[Any, Ints]]:
             target = problem.aim(w, k)
         except OverflowError:  # how Python's own numbers overflow
             target = np.inf
+        if k == 0 and np.shape(target) != np.shape(w):
+            raise InputError(
+                f"start: found shape {np.shape(w)}, and the first update aims at shape {np.shape(target)}; "
+                "allowed: a start of the shape that the function gives"
+            )
         w = (1.0 - alpha) * w + alpha * target
         if problem.within is not None:
             w = _held(problem, np.asarray(w), truncations)

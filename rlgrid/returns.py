@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rlgrid.errors import InputError
+from rlgrid.errors import InputError, whole
 from rlgrid.graph import recurrent_classes, rows_at
 from rlgrid.model import TabularModel, as_model, check_policy, resolve_discount
 from rlgrid.planner import Source
@@ -100,10 +100,7 @@ def return_distribution(
     """
     model = as_model(source)
     gamma = resolve_discount(discount, model.discount)
-    if horizon is None:
-        horizon = model.max_episode_steps
-    elif horizon < 1:
-        raise InputError(f"horizon: found {horizon}; allowed: 1 or more")
+    horizon = model.max_episode_steps if horizon is None else whole("horizon", horizon)
     if not 0 < missing < 1:
         raise InputError(f"missing: found {missing:g}; allowed: above 0 and below 1")
     checked = check_policy(model, policy)

@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 import msgspec
+import numpy as np
 
-from rlgrid.errors import InputError, one_of
+from rlgrid.errors import InputError, one_of, printable, shown
 
 #: A reward's distribution has at most so many values.
 MOST_REWARD_VALUES = 10_000
@@ -171,21 +172,11 @@ def to_reward(found: object) -> Reward:
     raise ValueError(f"found the keys {keys}; allowed: a number, {{ values, probabilities }} or {{ mean, std }}")
 
 
-def shown(found: object) -> str:
-    """A value as a short piece of a sentence."""
-    if isinstance(found, bool):
-        return str(found).lower()
-    if isinstance(found, list | dict):
-        return "a list" if isinstance(found, list) else "a table"
-    if isinstance(found, int) and abs(found) > 10**30:
-        return "a huge number"
-    return f'"{printable(found)}"' if isinstance(found, str) else printable(str(found))
-
-
-def printable(text: str) -> str:
-    """A text on one line, cut off where it is long."""
-    text = text if text.isprintable() else repr(text)[1:-1]
-    return text if len(text) <= 40 else text[:37] + "..."
+def plain(found: Any) -> Any:
+    """The same with Python's numbers in place of NumPy's, in tables too."""
+    if isinstance(found, dict):
+        return {key: plain(value) for key, value in found.items()}
+    return found.item() if isinstance(found, np.generic) else found
 
 
 def _decode(wanted: type, found: object) -> object:
@@ -239,7 +230,7 @@ def convert(data: object, wanted: type[T], *, where: str, key: str = "") -> T:
         path = [part for part in (key, below) if part]
         text = _PATH.sub("", text)
         if text.startswith(_UNKNOWN):
-            allowed = _fields_at(wanted, below)
+            allowed = _fields_at(wanted, below, _value_at(data, below))
             unknown = next(name for name in _value_at(data, below) if name not in allowed)
             text = "unknown key: " + one_of(printable(unknown), allowed)
         elif match := _MISSING.match(text):
@@ -254,7 +245,7 @@ def convert(data: object, wanted: type[T], *, where: str, key: str = "") -> T:
 
 def _types_at(wanted: Any, path: str) -> list[Any]:
     """The types allowed at a dotted path below a struct."""
-    options = [wanted]
+    options = list(get_args(wanted)) or [wanted]
     for name in filter(None, path.split(".")):
         fields = [field for option in options if _is_struct(option) for field in msgspec.structs.fields(option)]
         options = [
@@ -267,10 +258,12 @@ def _is_struct(kind: Any) -> bool:
     return hasattr(kind, "__struct_fields__")
 
 
-def _fields_at(wanted: Any, path: str) -> list[str]:
-    """The keys allowed in the table at a dotted path below a struct."""
-    structs = [kind for kind in _types_at(wanted, path) if _is_struct(kind)]
-    return list(dict.fromkeys(field.encode_name for kind in structs for field in msgspec.structs.fields(kind)))
+def _fields_at(wanted: Any, path: str, table: dict[str, Any]) -> list[str]:
+    """The keys allowed in a table at a dotted path below a struct: those of its kind, where it says which."""
+    structs = [(kind, kind.__struct_config__) for kind in _types_at(wanted, path) if _is_struct(kind)]
+    structs = [pair for pair in structs if table.get(pair[1].tag_field) == pair[1].tag]
+    names = [field.encode_name for kind, _ in structs for field in msgspec.structs.fields(kind)]
+    return list(dict.fromkeys([config.tag_field for _, config in structs if config.tag_field] + names))
 
 
 def _choices_at(wanted: Any, path: str) -> list[str]:

@@ -6,9 +6,12 @@ with the weight of its target, so that under ``Harmonic()`` an entry is the weig
 
 from __future__ import annotations
 
+from math import inf
+from numbers import Real
 from typing import Any, NamedTuple, TypeAlias
 
 from rlgrid.dispatch import at, choice, rule
+from rlgrid.errors import InputError, shown
 
 
 class RobbinsMonro(NamedTuple):
@@ -69,6 +72,41 @@ class Polynomial(NamedTuple):
 
 
 StepSize: TypeAlias = Constant | Harmonic | Polynomial
+
+#: (b + k)^power stays finite for k up to 1e12 too.
+_MOST_B, _MOST_POWER = 1e12, 25.0
+
+
+def as_step_size(found: StepSize | float, key: str = "step_size", *, most: float = inf) -> StepSize:
+    """A step size of floats; a plain number is a constant one.
+
+    Args:
+        found, key: what was given, and where.
+        most: allowed for its first step.
+
+    Raises:
+        InputError: for anything else, or steps that are not above 0.
+
+    >>> as_step_size(0.1)
+    Constant(alpha=0.1)
+    """
+    limit = f", at most {most:g}" if most < inf else ""
+    alpha = found.alpha if isinstance(found, Constant) else found
+    if isinstance(alpha, Real):
+        if not 0 < alpha <= most or alpha == inf:
+            raise InputError(f"{key}: found {float(alpha):g}; allowed: above 0{limit}")
+        return Constant(float(alpha))
+    numbers = found[:-1] if isinstance(found, Harmonic | Polynomial) else ()
+    if not isinstance(found, Harmonic | Polynomial) or not all(isinstance(number, Real) for number in numbers):
+        raise InputError(f"{key}: found {shown(found)}; allowed: a number, or Constant, Harmonic or Polynomial of some")
+    a, b, power = (*map(float, numbers), 1.0)[:3]
+    if not (b <= _MOST_B and 0 <= power <= _MOST_POWER):
+        raise InputError(f"{key}: found b = {b:g}, power = {power:g}; allowed: b up to {_MOST_B:g}, power 0 to 25")
+    if not (0 < a < inf and b > -1 and a <= most * (b + 1) ** power):
+        raise InputError(f"{key}: found a = {a:g}, b = {b:g}; allowed: first step above 0{limit}")
+    if isinstance(found, Harmonic):
+        return Harmonic(a, b, found.per_entry)
+    return Polynomial(a, b, power, found.per_entry)
 
 
 @rule

@@ -7,13 +7,14 @@ Both are the update of :mod:`rlgrid.learner` on a table with one entry: the targ
 from __future__ import annotations
 
 from collections.abc import Callable
+from numbers import Real
 from typing import Any, TypeAlias, overload
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from rlgrid.asymptotics import Prediction, asymptotic_variance, no_prediction
-from rlgrid.errors import InputError
+from rlgrid.errors import InputError, numbers, shown, whole
 from rlgrid.recursion import (
     Floats,
     Path,
@@ -28,13 +29,13 @@ from rlgrid.recursion import (
     generators,
     starting,
 )
-from rlgrid.step_sizes import Harmonic, StepSize
+from rlgrid.step_sizes import Harmonic, StepSize, as_step_size
 
 #: Standard deviation of normal noise, or a function that draws one number from a generator; none: no noise.
 Noise: TypeAlias = float | Callable[[np.random.Generator], float] | None
 
 
-def mean_estimation(samples: ArrayLike, *, step_size: StepSize = Harmonic(), start: float = 0.0) -> Path:  # noqa: B008
+def mean_estimation(samples: ArrayLike, *, step_size: StepSize | float = Harmonic(), start: float = 0.0) -> Path:  # noqa: B008
     """Estimate a mean from samples: w <- w + alpha (x - w) (Zhao, eq. 6.4).
 
     With the default step size 1/k the estimate is the mean of the samples so far, and ``start`` does not matter. It is
@@ -42,35 +43,37 @@ def mean_estimation(samples: ArrayLike, *, step_size: StepSize = Harmonic(), sta
 
     Args:
         samples: [n] finite numbers, in order.
-        step_size: of sample k.
+        step_size: of sample k; a number is a constant one.
         start: w_1, before the first sample.
 
     Raises:
-        InputError: where a sample is not finite.
+        InputError: where a sample is not finite, or a step size not above 0.
 
     >>> mean_estimation([1.0, 2.0, 6.0]).iterates
     array([0. , 1. , 1.5, 3. ])
     """
-    values = np.asarray(samples, dtype=np.float64)
+    values = numbers("samples", samples, "a list of finite numbers")
     if values.ndim != 1 or not np.isfinite(values).all():
-        raise InputError("samples: allowed: a list of finite numbers")
+        raise InputError(f"samples: found {shown(samples)}; allowed: a list of finite numbers")
+    step_size = as_step_size(step_size)
     conditions = step_size.conditions
-    problem = Problem(lambda _, k: values[k], starting(start, None), len(values), step_size, None, conditions, False)
+    w = starting(start, None, vector=False)
+    problem = Problem(lambda _, k: values[k], w, len(values), step_size, None, conditions, False)
     spread = float(values.var()) if values.size else 0.0
     return follow(problem, lambda _: predictions(step_size, 1.0, spread))
 
 
 @overload
 def find_root(
-    g: Callable[[Any], Any], *, start: float = ..., steps: int = ..., step_size: StepSize = ..., noise: Noise = ...,
-    seed: Seed = ..., within: Within = ..., runs: None = ...,
+    g: Callable[[Any], Any], *, start: float = ..., steps: int = ..., step_size: StepSize | float = ...,
+    noise: Noise = ..., seed: Seed = ..., within: Within = ..., runs: None = ...,
 ) -> Path: ...  # fmt: skip
 
 
 @overload
 def find_root(
-    g: Callable[[Any], Any], *, start: float = ..., steps: int = ..., step_size: StepSize = ..., noise: Noise = ...,
-    seed: Seed = ..., within: Within = ..., runs: int,
+    g: Callable[[Any], Any], *, start: float = ..., steps: int = ..., step_size: StepSize | float = ...,
+    noise: Noise = ..., seed: Seed = ..., within: Within = ..., runs: int,
 ) -> Runs: ...  # fmt: skip
 
 
@@ -79,7 +82,7 @@ def find_root(
     *,
     start: float = 0.0,
     steps: int = 1000,
-    step_size: StepSize = Harmonic(),  # noqa: B008
+    step_size: StepSize | float = Harmonic(),  # noqa: B008
     noise: Noise = None,
     seed: Seed = 0,
     within: Within = None,
@@ -95,7 +98,7 @@ def find_root(
         g: the function; with ``runs`` it is called with an array [R] and has to work on each of its numbers.
         start: w_1.
         steps: how many updates.
-        step_size: of update k.
+        step_size: of update k; a number is a constant one.
         noise: the standard deviation of normal noise, or a function that draws eta from a generator; none by default.
         seed: of the noise.
         within: a :class:`Projection` or :class:`ExpandingTruncation` that keeps the iterates from diverging.
@@ -114,9 +117,8 @@ def find_root(
     >>> print(find_root(lambda w: w**3 - 5, steps=20).verdict[:41])
     It diverged: iterate 8 is not finite, alt
     """
-    if steps < 1:
-        raise InputError(f"steps: found {steps}; allowed: at least 1")
-    w = starting(start, runs)
+    steps, step_size = whole("steps", steps), as_step_size(step_size)
+    w = starting(start, runs, vector=False)
     check_within(within, w)
     noise_of, noise_variance = noise_in(noise, seed, steps, runs)
     many = runs is not None
@@ -165,8 +167,8 @@ def noise_in(noise: Noise, seed: Seed, steps: int, runs: int | None) -> tuple[Ca
         def draw(generator: np.random.Generator, n: int) -> Floats:
             return np.array([draw_one(generator) for _ in range(n)])
     else:
-        if not 0 <= noise < np.inf:
-            raise InputError(f"noise: found {noise}; allowed: a standard deviation of at least 0, or a function")
+        if not isinstance(noise, Real) or not 0 <= noise < np.inf:
+            raise InputError(f"noise: found {shown(noise)}; allowed: a standard deviation of at least 0, or a function")
         std, variance = float(noise), float(noise) ** 2
 
         def draw(generator: np.random.Generator, n: int) -> Floats:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from rlgrid.asymptotics import Prediction, kiefer_wolfowitz_conditions, no_prediction
-from rlgrid.errors import InputError
+from rlgrid.errors import InputError, numbers, whole
 from rlgrid.recursion import (
     Floats,
     Path,
@@ -27,14 +27,14 @@ from rlgrid.recursion import (
     generators,
     starting,
 )
-from rlgrid.step_sizes import Harmonic, Polynomial, StepSize, rate
+from rlgrid.step_sizes import Harmonic, Polynomial, StepSize, as_step_size, rate
 from rlgrid.stochastic_approximation import Noise, noise_in, predictions
 
 
 @overload
 def sgd(
     gradient: Callable[[Any, Any], Any], samples: ArrayLike, *, start: ArrayLike = ..., steps: int = ...,
-    step_size: StepSize = ..., batch_size: int | Literal["full"] = ..., seed: Seed = ..., within: Within = ...,
+    step_size: StepSize | float = ..., batch_size: int | Literal["full"] = ..., seed: Seed = ..., within: Within = ...,
     runs: None = ...,
 ) -> Path: ...  # fmt: skip
 
@@ -42,7 +42,7 @@ def sgd(
 @overload
 def sgd(
     gradient: Callable[[Any, Any], Any], samples: ArrayLike, *, start: ArrayLike = ..., steps: int = ...,
-    step_size: StepSize = ..., batch_size: int | Literal["full"] = ..., seed: Seed = ..., within: Within = ...,
+    step_size: StepSize | float = ..., batch_size: int | Literal["full"] = ..., seed: Seed = ..., within: Within = ...,
     runs: int,
 ) -> Runs: ...  # fmt: skip
 
@@ -53,7 +53,7 @@ def sgd(
     *,
     start: ArrayLike = 0.0,
     steps: int = 1000,
-    step_size: StepSize = Harmonic(),  # noqa: B008
+    step_size: StepSize | float = Harmonic(),  # noqa: B008
     batch_size: int | Literal["full"] = 1,
     seed: Seed = 0,
     within: Within = None,
@@ -67,7 +67,7 @@ def sgd(
         samples: [N] or [N, ...].
         start: w_1, a number or [D].
         steps: how many updates.
-        step_size: of update k.
+        step_size: of update k; a number is a constant one.
         batch_size: samples drawn with replacement for an update: 1 is SGD, more is mini-batch, ``"full"`` takes the
             mean over all samples instead and draws nothing (batch gradient descent).
         seed: of the draws.
@@ -85,13 +85,12 @@ def sgd(
     >>> round(sgd(lambda w, x: w - x, [1.0, 2.0, 6.0], batch_size="full", steps=5).last, 12)
     3.0
     """
-    data = np.asarray(samples, dtype=np.float64)
-    if steps < 1:
-        raise InputError(f"steps: found {steps}; allowed: at least 1")
+    data = numbers("samples", samples, "at least one sample, of finite numbers")
+    steps, step_size = whole("steps", steps), as_step_size(step_size)
     if not data.ndim or not len(data) or not np.isfinite(data).all():
         raise InputError("samples: allowed: at least one sample, of finite numbers")
-    if batch_size != "full" and (isinstance(batch_size, str) or batch_size < 1):
-        raise InputError(f'batch_size: found {batch_size}; allowed: at least 1, or "full"')
+    if batch_size != "full":
+        batch_size = whole("batch_size", batch_size, other='"full"')
     w = starting(start, runs)
     check_within(within, w)
     many = runs is not None
@@ -100,7 +99,7 @@ def sgd(
         everyone = np.repeat(np.arange(n)[None], runs, axis=0) if runs is not None else np.arange(n)
         chosen: Callable[[int], Any] = lambda _: everyone  # noqa: E731 (a constant function)
     else:
-        size = int(batch_size)
+        size = batch_size
         chosen = drawn(generators(seed, runs), lambda source, k: source.integers(n, size=(k, size)), steps, many)
 
     def mean_gradient(w: Any, k: int) -> Any:
@@ -114,7 +113,7 @@ def sgd(
         if last.ndim or batch_size == "full":
             none = no_prediction("w is a vector" if last.ndim else "the full batch has no noise, and so no variance")
             return none, none
-        return _around(gradient, data, last, many, int(batch_size), step_size)
+        return _around(gradient, data, last, many, batch_size, step_size)
 
     problem = Problem(lambda w, k: w - mean_gradient(w, k), w, steps, step_size, within, step_size.conditions, many)
     return follow_many(problem, predict) if many else follow(problem, predict)
@@ -136,15 +135,15 @@ def _around(
 
 @overload
 def kiefer_wolfowitz(
-    f: Callable[[Any], Any], *, start: ArrayLike = ..., steps: int = ..., step_size: StepSize = ...,
-    width: Harmonic | Polynomial = ..., noise: Noise = ..., seed: Seed = ..., within: Within = ..., runs: None = ...,
+    f: Callable[[Any], Any], *, start: ArrayLike = ..., steps: int = ..., step_size: StepSize | float = ...,
+    width: StepSize | float = ..., noise: Noise = ..., seed: Seed = ..., within: Within = ..., runs: None = ...,
 ) -> Path: ...  # fmt: skip
 
 
 @overload
 def kiefer_wolfowitz(
-    f: Callable[[Any], Any], *, start: ArrayLike = ..., steps: int = ..., step_size: StepSize = ...,
-    width: Harmonic | Polynomial = ..., noise: Noise = ..., seed: Seed = ..., within: Within = ..., runs: int,
+    f: Callable[[Any], Any], *, start: ArrayLike = ..., steps: int = ..., step_size: StepSize | float = ...,
+    width: StepSize | float = ..., noise: Noise = ..., seed: Seed = ..., within: Within = ..., runs: int,
 ) -> Runs: ...  # fmt: skip
 
 
@@ -153,8 +152,8 @@ def kiefer_wolfowitz(
     *,
     start: ArrayLike = 0.0,
     steps: int = 1000,
-    step_size: StepSize = Harmonic(),  # noqa: B008
-    width: Harmonic | Polynomial = Polynomial(power=1 / 6),  # noqa: B008
+    step_size: StepSize | float = Harmonic(),  # noqa: B008
+    width: StepSize | float = Polynomial(power=1 / 6),  # noqa: B008
     noise: Noise = None,
     seed: Seed = 0,
     within: Within = None,
@@ -172,8 +171,8 @@ def kiefer_wolfowitz(
         f: the function; with ``runs`` it is called with [R] or [R, D] and has to work along the first axis.
         start: w_1, a number or [D].
         steps: how many updates.
-        step_size: alpha_k of update k.
-        width: c_k, a sequence that shrinks.
+        step_size: alpha_k of update k; a number is a constant one.
+        width: c_k, a sequence that shrinks; with a constant one the minimum is missed by a bias.
         noise, seed, within, runs: as in :func:`rlgrid.find_root`.
 
     Returns:
@@ -185,8 +184,7 @@ def kiefer_wolfowitz(
     >>> round(kiefer_wolfowitz(lambda w: (w - 2) ** 2, start=5.0, steps=500, step_size=Harmonic(0.5)).last, 6)
     2.0
     """
-    if steps < 1:
-        raise InputError(f"steps: found {steps}; allowed: at least 1")
+    steps, step_size, width = whole("steps", steps), as_step_size(step_size), as_step_size(width, "width")
     w = starting(start, runs)
     check_within(within, w)
     many = runs is not None

@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from math import isfinite
 from threading import current_thread, main_thread
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from rlgrid.agent import Agent, episodes_end
 from rlgrid.batch import Batch
 from rlgrid.divergence import DivergenceGuard
-from rlgrid.errors import InputError
+from rlgrid.errors import InputError, whole
 from rlgrid.feeds import Chunk, Replay
 from rlgrid.observers import ExactError, Observer
 from rlgrid.spaces import spaces_of
@@ -102,6 +103,22 @@ class Run:
     def curve(self) -> NDArray[np.void]:
         """Exact learning curve, a structured array with the columns that :class:`ExactError` explains."""
         return self.exact.curve
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What came of it, in numbers to print: the last exact values among them, None where there are none."""
+        last = self.curve[-1:]
+        names = ("q_error", "rmse", "greedy_value", "behavior_value", "regret")
+        return {
+            "agent": self.agent.recipe.name,
+            "steps": self.steps,
+            "episodes": self.episodes,
+            "seconds": self.seconds,
+            "mean_return_last_100": float(self.returns[-100:].mean()) if len(self.returns) else None,
+            "exact_error": float(self.errors[-1, 1]) if len(self.errors) else None,
+            **{name: float(last[name][0]) if len(last) and isfinite(last[name][0]) else None for name in names},
+            "exact_error_missing": self.exact.reason or None,
+        }
 
     def take(self, chunk: Chunk, seconds: float) -> None:
         """Count a chunk in, and fit the length of the next one to the time that this one took."""
@@ -252,6 +269,4 @@ def make_budget(agent: Agent, steps: int | None, episodes: int | None, sweeps: i
             f"{agent.recipe.name}: found {' and '.join(given) or 'no budget'}; allowed: one of {', '.join(units)}"
         )
     unit, amount = next(iter(given.items()))
-    if not isinstance(amount, int) or amount < 1:
-        raise InputError(f"{unit}: found {amount}; allowed: a whole number of at least 1")
-    return Budget(unit, amount)
+    return Budget(unit, whole(unit, amount))

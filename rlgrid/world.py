@@ -14,16 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlgrid import library
-from rlgrid.errors import InputError, one_of
+from rlgrid.errors import InputError, one_of, printable, shown
 from rlgrid.schema import (
     Reward,
     check_sum,
     convert,
     number_to_toml,
     parse_toml,
-    printable,
     read_text,
-    shown,
     to_probability,
 )
 

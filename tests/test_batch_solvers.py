@@ -168,6 +168,8 @@ def test_more_learners_join_the_comparison() -> None:
         (lambda env: lstd(AB.part(0, 0), discount=1.0), "batch: it is empty"),
         (lambda env: lstd(AB, discount=1.0, ridge=-1.0), "ridge: found -1; allowed: at least 0"),
         (lambda env: lstd(AB, np.ones(3), discount=1.0), r"features: found shape \(3,\); allowed"),
+        (lambda env: lstd(AB, [[1.0], [1.0, 2.0]], discount=1.0), "features: found a list; allowed: finite numbers"),
+        (lambda env: lstd(AB._replace(reward=[1.0]), discount=1.0), "batch: found a list as reward; allowed: an array"),
         (lambda env: certainty_equivalence(AB.part(0, 0), discount=1.0), "batch: it is empty"),
         (lambda env: load_agent("batch_td", env, episode_length=3), "starts, episode_length: a recording is as it is"),
     ],

@@ -241,10 +241,31 @@ def test_settings_are_toml_values_or_bare_words(pair: str, key: str, value: obje
         ("env=3", '"env"'),
         ("recipe=3", '"recipe"'),
         ("epsilon=0.1\nseed=3", '"seed"'),
+        ("step_size={kind='polynomial', b=1, power=1e6}", "power = 1e+06; allowed: b up to"),
+        ("n=1000000000000", "n: found 1000000000000; allowed: a whole number of at most"),
+        ("n=9223372036854775808", "n: found 9223372036854775808; allowed"),
+        ("model_memory=1000000000000", "model_memory: found"),
+        ("improve_every=18446744073709551616", "improve_every: found"),
     ],
 )
 def test_settings_that_are_wrong_are_one_sentence(run: Callable[..., Result], pair: str, part: str) -> None:
     refused(run(*TRAIN, "--steps", "10", "--set", pair), part)
+
+
+def test_sizes_that_no_memory_holds_are_one_sentence(run: Callable[..., Result]) -> None:
+    batch = ("train", "mc_basic", "frozen_lake_4x4", "--set", "episode_length=1000000000000", "--out", "a")
+    refused(run(*batch, "--json"), "out of memory: ", "; allowed: smaller")
+    far = ("train", "mc_epsilon_greedy", "frozen_lake_4x4", "--set", "episode_length=10000000000000")
+    assert run(*far, "--episodes", "9", "--json")[0] == 0
+
+
+def test_a_policy_of_values_that_diverged_is_not_judged(run: Callable[..., Result], tmp_path: Path) -> None:
+    assert run(*TRAIN, "--steps", "50", "--out", "a", "--json")[0] == 0
+    arrays = dict(np.load(tmp_path / "a/checkpoint.npz"))
+    arrays["learner.table"][3] = np.nan
+    np.savez(tmp_path / "a/checkpoint.npz", **arrays)
+    for command in (("evaluate", "a", "--episodes", "5"), ("watch", "a", "--gif", "w.gif")):
+        refused(run(*command), "q_learning: the values diverged: at 50 steps the one of state 3", "is nan")
 
 
 def test_the_last_of_several_settings_counts_and_is_logged(run: Callable[..., Result], tmp_path: Path) -> None:

@@ -127,6 +127,13 @@ def test_a_run_is_trained_judged_watched_replayed_and_gone_on_with(
     refused(run("train", "q_learning", "cliff", "--resume", "--out", "runs/a"), "run of the world frozen_lake_4x4")
     refused(run(*resume, "--episodes", "9"), "counts steps; found episodes")
     refused(run(*resume, "--set", "epsilon=0.5"), "no --set")
+    refused(run(*resume, "--seed", "3"), "no --seed")
+    refused(run(*resume, "--steps", "0"), "steps: found 0")
+    for budget in ((), ("--steps", "50000"), ("--steps", "900")):
+        code, out, err = run(*resume, *budget, "--json")
+        assert (code, json.loads(out)["steps"]) == (0, 50_000)
+        assert err == "rlgrid: runs/a: it has had 50,000 steps already; nothing to do\n"
+    assert json.loads((tmp_path / "runs/a/run.json").read_text())["amount"] == 50_000
 
 
 def test_interruptions_and_failures_inside_have_their_own_codes(

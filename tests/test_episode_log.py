@@ -97,7 +97,7 @@ def test_the_trajectories_that_are_asked_for_are_kept(tmp_path: Path) -> None:
         assert len(saved.trajectory(number).action) == run.lengths[number - 1]
     with pytest.raises(InputError, match="the trajectory of episode 11 was not kept; kept were: 10, 20"):
         saved.trajectory(11)
-    with pytest.raises(InputError, match="every: found 0; allowed: at least 1"):
+    with pytest.raises(InputError, match="every: found 0; allowed: a whole number of at least 1"):
         EpisodeLog(tmp_path / "other", every=0)
 
 
@@ -136,6 +136,20 @@ def test_a_policy_given_as_an_array_comes_back(tmp_path: Path) -> None:
     policy = np.tile([0.1, 0.2, 0.3, 0.4], (9, 1))
     rlgrid.train(load_agent("td0", env, policy=policy), env, steps=100, log=tmp_path / "run")
     assert SavedRun(tmp_path / "run").agent(env).policy.tolist() == policy.tolist()
+
+
+@pytest.mark.parametrize("kind", ["array", "list", "object"])
+@pytest.mark.parametrize("recipe", ["td_linear", "sarsa_linear"])
+def test_features_that_were_given_come_back_and_learning_goes_on(recipe: str, kind: str, tmp_path: Path) -> None:
+    phi = np.random.default_rng(3).normal(size=(9, 4))
+    given = {"array": phi, "list": phi.tolist(), "object": rlgrid.Features.of(phi)}[kind]
+    whole, _ = trained(tmp_path / "whole", recipe, features=given)
+    trained(tmp_path / "part", recipe, steps=1234, features=given)
+    assert SavedRun(tmp_path / "part").agent(noisy()).weights.shape == whole.agent.weights.shape
+    assert learned(resumed(tmp_path / "part", STEPS).agent) == learned(whole.agent)
+    SavedRun(tmp_path / "part").folder.joinpath("checkpoint.npz").unlink()
+    with pytest.raises(InputError, match="there is no checkpoint"):
+        SavedRun(tmp_path / "part").agent(noisy())
 
 
 # Never overwritten
@@ -242,6 +256,7 @@ def test_a_finished_run_can_be_made_longer_many_times(tmp_path: Path) -> None:
         last = resumed(tmp_path / "run", steps)
     assert learned(last.agent) == learned(whole.agent)
     saved = SavedRun(tmp_path / "run")
+    assert saved.settings.amount == 1000, "the latest budget is the one to go on towards"
     assert saved.returns.tobytes() == whole.returns.tobytes()
     for number in saved.recorded:
         assert len(saved.trajectory(number).action) == whole.lengths[number - 1]

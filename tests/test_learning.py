@@ -243,5 +243,5 @@ def test_success_is_ending_with_the_best_reward() -> None:
     assert score.success_rate == pytest.approx(0.74, abs=5 * 0.0031)
     cliff = rlgrid.evaluate(np.eye(4)[np.zeros(48, int)], GridWorld("cliff"), episodes=3, episode_length=20)
     assert (cliff.mean_length, cliff.truncated_rate, cliff.success_rate, cliff.half_width) == (20, 1, 0, 0)
-    with pytest.raises(rlgrid.InputError, match="episodes: found 0; allowed: at least 1"):
+    with pytest.raises(rlgrid.InputError, match="episodes: found 0; allowed: a whole number of at least 1"):
         rlgrid.evaluate(np.full((48, 4), 0.25), GridWorld("cliff"), episodes=0)

@@ -117,5 +117,5 @@ def test_large_models_are_not_solved_unless_one_asks(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("rlgrid.observers.MOST_STATES", 10)
     asked = train(load_agent("q_learning", LAKE), LAKE, steps=1000, observers=[ExactError(points=1)])
     assert len(asked.curve) == 2 and not asked.exact.reason
-    with pytest.raises(InputError, match="points: found 0; allowed: at least 1"):
+    with pytest.raises(InputError, match="points: found 0; allowed: a whole number of at least 1"):
         ExactError(points=0)

@@ -299,6 +299,12 @@ map = "SS"
         (lambda: load_agent("td0", GridWorld(ZHAO)).weights, "td0: it has no features, so no weights"),
         (lambda: features_for(ZHAO, Features(np.full((25, 1), 7), np.ones((25, 1)), 7)), "found a number outside of 0"),
         (lambda: tile_coding((1000, 1000), 1000, 4), "features: tilings = 1000 makes 1,000 features in each"),
+        (lambda: td_fixed_point(ZHAO, "uniform", KINDS[0]), r'policy: found "uniform"; allowed: \(25, 5\), \[S, A\]'),
+        (
+            lambda: td_fixed_point(ZHAO, UNIFORM, {"kind": "fourie"}),
+            'features: kind: found "fourie", did you mean "fourier"',
+        ),
+        (lambda: td_fixed_point(ZHAO, UNIFORM, KINDS[0], distribution=["a"]), "distribution: found a list; allowed"),
         (lambda: td_fixed_point(ZHAO, UNIFORM, KINDS[0], distribution=[1.0]), r"distribution: found shape \(1,\)"),
         (lambda: td_fixed_point(ZHAO, UNIFORM, KINDS[0], distribution=[-1.0] * 25), "distribution: found"),
         (

@@ -308,12 +308,12 @@ def test_what_float64_cannot_certify(method: str) -> None:
         ({"epsilon": float("nan")}, "epsilon: found nan; allowed: 0 to 1"),
         ({"discount": -0.1}, "discount: found -0.1; allowed: 0 to 1"),
         ({"discount": float("nan")}, "discount: found nan; allowed: 0 to 1"),
-        ({"max_sweeps": 0}, "max_sweeps: found 0; allowed: 1 or more"),
+        ({"max_sweeps": 0}, "max_sweeps: found 0; allowed: a whole number of at least 1"),
         ({"max_sweeps": 3}, "max_sweeps: not settled after 3; allowed: more"),
         ({"method": "policy_iteration", "max_sweeps": 1}, "max_sweeps: not settled after 1"),
         ({"method": "truncated_policy_iteration", "evaluation_sweeps": 0}, "evaluation_sweeps: found 0; allowed"),
         ({"horizon": 3}, 'horizon: found 3 with method "auto"; allowed: with "backward_induction"'),
-        ({"method": "backward_induction", "horizon": 0}, "horizon: found 0; allowed: 1 or more"),
+        ({"method": "backward_induction", "horizon": 0}, "horizon: found 0; allowed: a whole number of at least 1"),
     ],
 )
 def test_bad_arguments_get_one_sentence(options: dict[str, object], sentence: str) -> None:

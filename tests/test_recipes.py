@@ -14,7 +14,7 @@ import pytest
 from plain_run import NOISY
 
 import rlgrid
-from rlgrid import Constant, GridWorld, Harmonic, InputError, Polynomial, World, library, load_agent
+from rlgrid import Constant, Features, GridWorld, Harmonic, InputError, Polynomial, World, library, load_agent
 from rlgrid.recipe import Recipe, read_recipe, recipe_to_toml, to_step_size
 from rlgrid.recipe_keys import HarmonicSize, PolynomialSize
 
@@ -129,6 +129,24 @@ def test_step_sizes_can_be_given_as_objects_or_keys(size: Constant | Harmonic | 
     assert load_agent("sarsa", LAKE, step_size=agent.recipe.step_size).learner.step_size == size
 
 
+def test_numpy_numbers_and_nested_lists_are_taken_too() -> None:
+    agent = load_agent("n_step_sarsa", LAKE, step_size=np.float64(0.1), n=np.int64(3), seed=np.int64(4))
+    assert agent.learner.step_size == Constant(0.1) and agent.recipe.n == 3
+    size = {"kind": "harmonic", "b": np.float32(1)}
+    assert load_agent("sarsa", LAKE, step_size=size).learner.step_size == Harmonic(1.0, 1.0)
+    assert rlgrid.train(agent, LAKE, steps=np.int64(100)).steps == 100
+    linear = load_agent("td_linear", LAKE, features=[[1.0, 0.5]] * 16, policy=[[0.25] * 4] * 16)
+    assert linear.weights.shape == (2,)
+
+
+def test_returns_may_wait_for_ends_that_are_far_away() -> None:
+    """Room is made while an episode goes on, within a batch too."""
+    short, long = (load_agent("mc_basic", LAKE, seed=2, episode_length=n) for n in (1000, 10**9))
+    assert len(long.learner.window.state) == len(short.learner.window.state)
+    tables = [rlgrid.train(agent, LAKE, steps=1).agent.q for agent in (short, long)]
+    assert (tables[0] == tables[1]).all()
+
+
 def test_the_discount_is_the_recipes_else_the_worlds_else_the_default() -> None:
     assert load_agent("sarsa", LAKE, discount=0.5).discount == 0.5
     assert load_agent("sarsa", GridWorld("zhao_5x5")).discount == 0.9
@@ -173,8 +191,12 @@ def test_an_agent_of_state_values_has_no_q() -> None:
             {"step_size": {"kind": "harmonic", "a": 2.0}},
             "found a = 2, b = 0; allowed: first step above 0",
         ),
-        ("q_learning", {"step_size": {"kind": "harmonic", "b": -1.0}}, "found a = 1, b = -1; allowed: first step"),
-        ("q_learning", {"step_size": {"kind": "polynomial", "power": -1.0}}, "allowed: first step above 0, at most 1"),
+        (
+            "q_learning",
+            {"step_size": {"kind": "harmonic", "b": -1.0}},
+            "found a = 1, b = -1; allowed: first step above",
+        ),
+        ("q_learning", {"step_size": {"kind": "polynomial", "power": -1.0}}, "b = 0, power = -1; allowed: b up to"),
         ("q_learning", {"step_size": {"kind": "harmonik"}}, "harmonik"),
         ("q_learning", {"step_size": {"kind": "harmonic", "power": 2.0}}, "power"),
         ("q_learning", {"step_size": Harmonic(5.0)}, "found a = 5, b = 0"),
@@ -195,7 +217,7 @@ def test_an_agent_of_state_values_has_no_q() -> None:
         ("q_learning", {"discount": -0.5}, "discount: found -0.5; allowed: 0 to 1"),
         ("q_learning", {"epsylon": 0.1}, 'epsylon.*did you mean "epsilon"'),
         ("q_learning", {"feed": "sweeep"}, "sweeep"),
-        ("q_learning", {"steps": 0}, "steps: found 0; allowed: at least 1"),
+        ("q_learning", {"steps": 0}, "steps: found 0; allowed: a whole number of at least 1"),
         ("q_learning", {"initial_value": float("inf")}, "initial_value: found inf; allowed: a finite number"),
         (
             "q_learning",
@@ -212,19 +234,42 @@ def test_an_agent_of_state_values_has_no_q() -> None:
             "table: state values alone choose no action; allowed with a policy and the target",
         ),
         ("td0", {"table": "q", "improve_every": 1}, "improve_every, improve_within: this rollout has no batches"),
-        ("mc_basic", {"episode_length": 0}, "episode_length: found 0; allowed: at least 1"),
+        ("mc_basic", {"episode_length": 0}, "episode_length: found 0; allowed: a whole number of at least 1"),
         ("mc_basic", {"episode_length": None}, 'starts: "every_pair" needs an episode_length'),
-        ("mc_basic", {"improve_every": 0}, "improve_every: found 0; allowed: at least 1"),
+        ("mc_basic", {"improve_every": 0}, "improve_every: found 0; allowed: a whole number of at least 1"),
         ("policy_iteration", {"improve_within": -1.0}, "improve_within: found -1; allowed: at least 0"),
         ("value_iteration", {"target": "return"}, 'a sweep follows no path; found "return", allowed: greedy, policy'),
         ("value_iteration", {"target": "policy"}, "policy: it is missing"),
         ("td0", {"policy": "upp"}, 'policy: found "upp", did you mean "up"'),
         ("td0", {"policy": np.ones((2, 2))}, r"policy: found shape \(2, 2\); allowed: \(16, 4\)"),
         ("td0", {"policy": np.zeros((16, 4))}, "policy: found .* in state 0; allowed: probabilities"),
-        ("q_learning", {"seed": -1}, "^seed: found -1; allowed: at least 0, or none"),
+        ("q_learning", {"seed": -1}, "^seed: found -1; allowed: a whole number of at least 0, or none"),
+        ("q_learning", {"seed": 1.5}, "^seed: found 1.5; allowed: a whole number of at least 0, or none"),
+        ("q_learning", {"seed": "a"}, '^seed: found "a"; allowed: a whole number'),
+        (None, {}, "^agent: found None; allowed: a name or a path"),
+        ("td0", {"policy": [[0.5], [0.5, 0.5]]}, r"^policy: found a list; allowed: \(16, 4\), \[S, A\]"),
+        ("td_linear", {"features": [[1.0], [1.0, 2.0]]}, r"^features: found a list; allowed: finite numbers \[S, K\]"),
+        (
+            "td_linear",
+            {"features": Features(np.zeros((16, 2), np.int64), np.ones((16, 1)), 1)},
+            r"^features: found shapes \(16, 2\) and \(16, 1\); allowed: whole and finite numbers",
+        ),
+        (
+            "q_learning",
+            {"epsilon": {"kind": "harmonic", "power": 1}},
+            'epsilon: unknown key: found "power".*lowed: kind, a, b, least, per$',
+        ),
+        ("q_learning", {"epsilon": {"kind": "linear", "steps": 2**64}}, "epsilon: found first = 1"),
+        ("q_learning", {"step_size": {"kind": "polynomial", "b": 1, "power": 1e6}}, "power = 1e.06; allowed: b up to"),
+        ("certainty_equivalence", {"prior_reward": float("inf")}, "prior_reward: found inf; allowed: a finite number"),
+        ("certainty_equivalence", {"prior_reward": float("nan")}, "prior_reward: found nan; allowed: a finite number"),
+        ("n_step_sarsa", {"n": 10**12}, "n: found 1000000000000; allowed: a whole number of at most 1,000,000"),
+        ("n_step_sarsa", {"n": 2**63}, "n: found 9223372036854775808; allowed: a whole number of at most"),
+        ("dyna_q", {"model_memory": 10**12}, "model_memory: found 1000000000000; allowed: a whole number of at most"),
+        ("mc_basic", {"improve_every": 2**64}, "improve_every: found 18446744073709551616; allowed: .* at most"),
         ("q_lerning", {}, 'agent: found "q_lerning", did you mean "q_learning"'),
         ("nowhere/mine.toml", {}, "nowhere/mine.toml"),
-        ("n_step_sarsa", {"n": 0}, "n: found 0; allowed: at least 1"),
+        ("n_step_sarsa", {"n": 0}, "n: found 0; allowed: a whole number of at least 1"),
         ("n_step_sarsa", {"target": "return"}, 'n: found 4 with target = "return"; allowed: 1'),
         ("n_step_sarsa", {"target": "greedy"}, "n: found 4; a greedy target looks that far only with a correction"),
         ("n_step_sarsa", {"correction": "weighted"}, '"next_action" cannot be corrected; allowed: greedy, policy'),
@@ -262,8 +307,8 @@ def test_an_agent_of_state_values_has_no_q() -> None:
             {"policy": "up", "behavior": "left"},
             "behavior: in state 0 it never takes up, as the policy may",
         ),
-        ("dyna_q", {"planning_steps": -1}, "planning_steps: found -1; allowed: at least 0"),
-        ("dyna_q", {"model_memory": 0}, "model_memory: found 0; allowed: at least 1"),
+        ("dyna_q", {"planning_steps": -1}, "planning_steps: found -1; allowed: a whole number of at least 0"),
+        ("dyna_q", {"model_memory": 0}, "model_memory: found 0; allowed: a whole number of at least 1"),
         ("dyna_q", {"exploration_bonus": -1.0}, "exploration_bonus: found -1; allowed: at least 0"),
         ("dyna_q", {"target": "next_action"}, 'planning_steps: in a model nothing follows for target = "next_action"'),
         ("dyna_q", {"n": 3, "correction": "tree_backup"}, 'planning_steps: allowed with n = 1, credit = "entry"'),
@@ -303,6 +348,8 @@ def test_recipe_files_that_are_refused(text: str, sentence: str, tmp_path: Path)
         ("q_learning", {"sweeps": 10}, "^q_learning: found sweeps; allowed: one of steps, episodes$"),
         ("q_learning", {"steps": 10, "episodes": 10}, "^q_learning: found steps and episodes; allowed: one of"),
         ("value_iteration", {"steps": 10}, "^value_iteration: found steps; allowed: one of sweeps$"),
+        ("q_learning", {"steps": 2.5}, "^steps: found 2.5; allowed: a whole number of at least 1$"),
+        ("q_learning", {"steps": 10**30}, "^steps: found 1000.*; allowed: a whole number of at most"),
         ("value_iteration", {"sweeps": 0}, "^sweeps: found 0; allowed: a whole number of at least 1$"),
     ],
     ids=str,

@@ -269,8 +269,8 @@ def test_kiefer_wolfowitz() -> None:
 @pytest.mark.parametrize(
     ("call", "sentence"),
     [
-        (lambda: find_root(cube, start=math.nan), "start: allowed: a finite number"),
-        (lambda: find_root(cube, runs=1), "runs: found 1; allowed: at least 2"),
+        (lambda: find_root(cube, start=math.nan), "start: found nan; allowed: a finite number"),
+        (lambda: find_root(cube, runs=1), "runs: found 1; allowed: a whole number of at least 2"),
         (lambda: find_root(cube, noise=-1.0), "noise: found -1.0; allowed"),
         (
             lambda: find_root(cube, within=Projection(1.0, 2.0)),
@@ -278,16 +278,53 @@ def test_kiefer_wolfowitz() -> None:
         ),
         (lambda: find_root(cube, within=ExpandingTruncation(1.0, 1.0)), "within: found first 1, factor 1; allowed"),
         (lambda: sgd(lambda w, x: w - x, []), "samples: allowed: at least one sample"),
-        (lambda: sgd(lambda w, x: w - x, [1.0], batch_size=0), "batch_size: found 0; allowed: at least 1"),
-        (lambda: sgd(lambda w, x: w - x, [1.0], steps=0), "steps: found 0; allowed: at least 1"),
-        (lambda: kiefer_wolfowitz(cube, steps=0), "steps: found 0; allowed: at least 1"),
-        (lambda: exact_variance(Harmonic(), 1.0, 1.0, 0), "steps: found 0; allowed: at least 1"),
+        (
+            lambda: sgd(lambda w, x: w - x, [1.0], batch_size=0),
+            "batch_size: found 0; allowed: a whole number of at least 1",
+        ),
+        (lambda: sgd(lambda w, x: w - x, [1.0], steps=0), "steps: found 0; allowed: a whole number of at least 1"),
+        (lambda: kiefer_wolfowitz(cube, steps=0), "steps: found 0; allowed: a whole number of at least 1"),
+        (lambda: find_root(cube, steps=2.5), "steps: found 2.5; allowed: a whole number"),
+        (
+            lambda: find_root(cube, noise=1.0, seed="a"),
+            'seed: found "a"; allowed: a whole number of at least 0, or none',
+        ),
+        (lambda: find_root(cube, noise="x"), 'noise: found "x"; allowed: a standard deviation'),
+        (lambda: find_root(cube, start=[1.0, 2.0]), "start: found a list; allowed: a finite number"),
+        (lambda: find_root(cube, start="a"), 'start: found "a"; allowed: a finite number'),
+        (lambda: find_root(cube, within=(-1, 1)), "within: found (-1, 1); allowed: Projection"),
+        (lambda: find_root(cube, step_size=Harmonic(1, -1)), "step_size: found a = 1, b = -1; allowed: first step"),
+        (lambda: find_root(cube, step_size=Polynomial(power=1e6)), "step_size: found b = 0, power = 1e+06; allowed"),
+        (lambda: find_root(cube, step_size=0.0), "step_size: found 0; allowed: above 0"),
+        (lambda: find_root(cube, step_size="fast"), 'step_size: found "fast"; allowed: a number, or Constant'),
+        (lambda: kiefer_wolfowitz(cube, width=-0.1), "width: found -0.1; allowed: above 0"),
+        (lambda: mean_estimation(["a"]), "samples: found a list; allowed: a list of finite numbers"),
+        (lambda: mean_estimation([1.0], start=[1.0]), "start: found a list; allowed: a finite number"),
+        (lambda: sgd(lambda w, x: w - x, [[1.0, 2.0]]), "start: found shape (), and the first update aims at shape"),
+        (lambda: sgd(lambda w, x: w - x, [1.0], batch_size=1.5), "batch_size: found 1.5; allowed: a whole number"),
+        (lambda: exact_variance(Harmonic(), 1.0, 1.0, 0), "steps: found 0; allowed: a whole number of at least 1"),
     ],
 )
 def test_bad_input_gets_a_sentence(call, sentence: str) -> None:
     with pytest.raises(InputError) as caught:
         call()
     assert str(caught.value).startswith(sentence)
+
+
+def test_a_number_is_a_constant_step_size() -> None:
+    def quadratic(w):
+        return (w - 1) ** 2
+
+    for step_size in (0.1, np.float64(0.1)):
+        calls = (
+            lambda size: mean_estimation([1, 2], step_size=size),
+            lambda size: find_root(lambda w: w - 1, steps=np.int64(9), step_size=size),
+            lambda size: sgd(lambda w, x: w - x, [1.0, 3.0], steps=9, step_size=size),
+            lambda size: kiefer_wolfowitz(quadratic, steps=9, step_size=size, width=size),
+        )
+        for call in calls:
+            assert call(step_size).iterates.tolist() == call(Constant(0.1)).iterates.tolist()
+        assert (exact_variance(step_size, 1.0, 1.0, 9) == exact_variance(Constant(0.1), 1.0, 1.0, 9)).all()
 
 
 def test_the_examples_of_the_guide_run() -> None:

@@ -196,6 +196,26 @@ def test_a_masked_action_is_never_seen(recipe: str) -> None:
         assert np.isfinite(agent.policy).all() and evaluate(agent.policy, env, episodes=3).mean_return == -4
 
 
+@pytest.mark.parametrize("mask", [np.zeros(3, np.int8), np.ones(2, np.int8)], ids=str)
+@pytest.mark.parametrize("recipe", ["q_learning", "td0"])
+def test_a_mask_that_allows_nothing_is_refused(recipe: str, mask: np.ndarray) -> None:
+    class Stuck(Masked):
+        def mask(self) -> np.ndarray:
+            return super().mask() if self.state != 2 else mask
+
+    with pytest.raises(InputError, match=r"^action_mask: found a list in state 2; allowed: 3 numbers, at least one"):
+        train(load_agent(recipe, Stuck(), seed=1), Stuck(), episodes=5)
+
+
+@pytest.mark.parametrize(
+    "setting", [{"episodes": 2.5}, {"episodes": 0}, {"seed": "a"}, {"episode_length": -1}], ids=str
+)
+def test_evaluation_takes_whole_numbers(setting: dict[str, Any]) -> None:
+    (key, found), *_ = setting.items()
+    with pytest.raises(InputError, match=f'^{key}: found "?{found}"?; allowed: a whole number of at least'):
+        evaluate(np.full((5, 3), 1 / 3), Masked(), **setting)
+
+
 def test_a_policy_that_was_never_told_of_masks_keeps_to_them() -> None:
     policy = np.full((5, 3), 1 / 3)
     assert evaluate(policy, Masked(), episodes=50).truncated_rate == 0

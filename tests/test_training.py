@@ -209,6 +209,9 @@ def test_a_batch_that_does_not_fit_is_refused_before_it_reaches_compiled_code() 
     for name in ("reward", "action", "terminated", "weight"):
         with pytest.raises(InputError, match=f"batch: found 9 of {name} and 10 of state"):
             agent.update(batch._replace(**{name: getattr(batch, name)[:9]}))
+    for wrong in ([0] * 10, np.zeros(10), np.zeros((10, 1), np.int64)):
+        with pytest.raises(InputError, match=r"batch: found .* as state; allowed: an array \[N\] of int64"):
+            agent.update(batch._replace(state=wrong))
     assert learned(agent) == before
 
 
@@ -297,6 +300,12 @@ def test_chosen_starts_and_collected_batches() -> None:
     for settings in ({}, {"steps": 1, "episodes": 1}):
         with pytest.raises(InputError, match="collect: allowed: exactly one of steps and episodes"):
             Rollout(env).collect(agent, **settings)
+    for unit in ("steps", "episodes"):
+        for amount in (0, -1, 2.5):
+            with pytest.raises(InputError, match=f"{unit}: found {amount}; allowed: a whole number of at least 1"):
+                Rollout(env).collect(agent, **{unit: amount})
+    with pytest.raises(InputError, match="episode_length: found 0; allowed: a whole number of at least 1"):
+        Rollout(env, episode_length=0)
     for starts in ([], [-1], [64], [[1]]):
         with pytest.raises(InputError, match=r"starts: found .*; allowed: a list of states from 0 to 63"):
             Rollout(env, starts=starts)
