@@ -75,8 +75,8 @@ def _move(
     target: float,
     weight: float,
 ) -> None:
-    """The one update, of one entry. A weight above 1 lengthens the step, but no entry goes past its target."""
-    alpha = min(rate(learner.step_size, visits, learner.clock, state, column, weight) * weight, 1.0)
+    """The one update, of one entry."""
+    alpha = rate(learner.step_size, visits, learner.clock, state, column, weight) * weight
     table[at(state), at(column)] = (1.0 - alpha) * table[at(state), at(column)] + alpha * target
 
 

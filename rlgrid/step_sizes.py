@@ -115,7 +115,8 @@ def rate(  # type: ignore[empty-body]
 ) -> float:
     """The step size of the next update of entry (state, column), which has a weight.
 
-    ``visits`` [S, C], summed weights, and ``clock`` [1], a number of updates, move on.
+    ``visits`` [S, C], summed weights, and ``clock`` [1], a number of updates, move on. Steps that shrink are no longer
+    than a weight above 1 allows: times that weight, no entry goes past its target.
     """
 
 
@@ -130,7 +131,7 @@ def _harmonic(step_size: Harmonic, visits: Any, clock: Any, state: int, column: 
     clock[0] += 1
     k = visits[at(state), at(column)] if step_size.per_entry else clock[0]
     alpha: float = step_size.a / (step_size.b + k)
-    return alpha
+    return alpha if weight <= 1.0 else min(alpha, 1.0 / weight)
 
 
 @choice(rate, Polynomial)
@@ -139,4 +140,4 @@ def _polynomial(step_size: Polynomial, visits: Any, clock: Any, state: int, colu
     clock[0] += 1
     k = visits[at(state), at(column)] if step_size.per_entry else clock[0]
     alpha: float = step_size.a / (step_size.b + k) ** step_size.power
-    return alpha
+    return alpha if weight <= 1.0 else min(alpha, 1.0 / weight)

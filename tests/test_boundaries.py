@@ -102,7 +102,7 @@ def test_a_return_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> Non
     policy = np.eye(4)[np.zeros(48, int)]  # always up: into the wall, for ever
     agent = rlgrid.load_agent("mc_epsilon_greedy", env, epsilon=0, initial_value=-1e9)
     agent.learner.table[:] = np.where(policy > 0, 0.0, -1e9)
-    with pytest.raises(InputError, match=r"gone on for 1,024 steps.*episode_length set"):
+    with pytest.raises(InputError, match=r"gone on for 1,024 steps.*allowed: an episode_length below 1,024"):
         rlgrid.train(agent, env, steps=5000)
 
 

@@ -98,7 +98,8 @@ def test_bad_files_and_values_are_one_sentence(run: Callable[..., Result], tmp_p
     refused(run("train", "mc_epsilon_greedy", "zhao_5x5"), "episodes never end")
     refused(run("train", "q_learning", "cliff", "--steps", "x"), "--steps")
     refused(run("slove", "cliff"), "slove")
-    refused(run("solve", "cliff", "--png", "."), "cannot be written")
+    (tmp_path / "folder.png").mkdir()
+    refused(run("solve", "cliff", "--png", "folder.png"), "cannot be written")
     refused(run("evaluate", "nowhere"), "nowhere: not a run directory")
 
 

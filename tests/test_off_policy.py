@@ -102,11 +102,16 @@ def test_weighted_averages_and_batch_averages_are_the_same_numbers() -> None:
             assert found["per_decision"][entry] == pytest.approx(np.mean(single[table][entry]), abs=1e-10)
 
 
-@pytest.mark.parametrize("step_size", [0.1, {"kind": "polynomial", "power": 0.8}, {"kind": "harmonic"}], ids=str)
-def test_no_weight_takes_an_entry_past_its_target(step_size: object) -> None:
+@pytest.mark.parametrize(
+    ("step_size", "value"),
+    [({"kind": "polynomial", "power": 0.8}, 1.0), ({"kind": "harmonic"}, 1.0), (0.1, 6.4)],
+    ids=str,
+)
+def test_steps_that_shrink_take_no_entry_past_its_target(step_size: object, value: float) -> None:
+    """Constant ones do, as in eq. 7.11."""
     agent = load_agent("mc_weighted_sampling", one_state(), step_size=step_size, **SETTINGS)
-    agent.update(lefts(6))  # W = 2^6
-    assert agent.v[0] == 1.0
+    agent.update(lefts(6))  # W = 2^6, G = 1
+    assert agent.v[0] == pytest.approx(value, abs=1e-12)
 
 
 @pytest.mark.parametrize("starts", ["exploring", "every_pair"])
