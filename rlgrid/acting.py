@@ -58,8 +58,9 @@ def _schedule(keys: EpsilonKeys, tally: Tally) -> Schedule:
 
 
 def shared(allowed: NDArray[np.bool_]) -> Floats:
-    """Equal probability for the allowed actions of each state, [S, A]."""
-    shares: Floats = allowed / allowed.sum(axis=1, keepdims=True)
+    """Equal probability for the allowed actions of each state, [S, A]; nan where there is none."""
+    with np.errstate(invalid="ignore"):
+        shares: Floats = allowed / allowed.sum(axis=1, keepdims=True)
     return shares
 
 

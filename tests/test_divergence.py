@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from gymnasium.wrappers import TransformReward
 
-from rlgrid import GridWorld, InputError, TabularModel, load_agent, train
+from rlgrid import ExactError, GridWorld, InputError, TabularModel, load_agent, train
 from rlgrid.episode_log import SavedRun
 
 
@@ -47,6 +47,15 @@ def test_short_runs_and_episodes_that_no_longer_end_are_looked_at_too(budget: di
     env = TransformReward(GridWorld("cliff"), lambda reward: float("nan"))
     with pytest.raises(InputError, match=r"at \d+ steps the one of state \d+, action \d is nan; likely a reward"):
         train(load_agent("sarsa", env, discount=0.9), env, **budget)
+
+
+def test_a_look_at_values_that_are_no_numbers_is_silent() -> None:
+    """Warnings are errors here; the guard's sentence comes when it is due."""
+    env = GridWorld("frozen_lake_4x4")
+    agent = load_agent("q_learning", env)
+    agent.learner.table[6] = np.nan
+    with pytest.raises(InputError, match="the values diverged: at 200 steps"):
+        train(agent, env, steps=200, observers=[ExactError(points=10)])
 
 
 def test_what_was_logged_stays(tmp_path: Path) -> None:
