@@ -58,6 +58,24 @@ def test_every_column_is_exact(settings: dict[str, object]) -> None:
     assert curve["regret"][-1] < curve["regret"][0] and (curve["regret"] > 0).all()
 
 
+@pytest.mark.parametrize(
+    ("recipe", "settings"),
+    [
+        ("q_learning", {"step_size": 0.2}),
+        ("q_learning", {"behavior": {"kind": "ucb", "c": 0.5}}),
+        ("dyna_q_plus", {"model_memory": 10}),
+        ("sarsa", {"epsilon": {"kind": "harmonic", "per": "visit"}}),
+    ],
+    ids=str,
+)
+def test_agents_that_do_not_settle_report_their_exact_regret(recipe: str, settings: dict[str, object]) -> None:
+    agent = load_agent(recipe, LAKE, seed=1, discount=0.9, **settings)
+    last = train(agent, LAKE, steps=100_000, observers=[ExactError(points=4)]).curve[-1]
+    best = START @ optimum(LAKE, 0.9).max(axis=1)
+    assert last["regret"] == pytest.approx(best - START @ value_of(LAKE, agent.behavior_policy, 0.9), abs=1e-8)
+    assert last["regret"] > 0 and last["cumulative_regret"] > last["episodes"] * last["regret"] / 2
+
+
 def test_errors_are_as_they_were_and_the_curve_is_thinner() -> None:
     run = train(load_agent("q_learning", LAKE, seed=1, discount=0.9), LAKE, steps=100_000)
     assert run.errors[:, 0].tolist() == list(range(0, 100_001, 2000))
