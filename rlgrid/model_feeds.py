@@ -119,10 +119,7 @@ class Counting:
 
     def make_room(self, seen: int, new: int) -> None:
         """Room for what a checkpoint has: outcomes counted, and transitions since the last solution."""
-        self._seen, self._new = (
-            empty_batch(seen),
-            [empty_batch(new)],
-        )  # counted where it is due, however long chunks are
+        self._seen, self._new = empty_batch(seen), [empty_batch(new)]
 
     def state(self) -> dict[str, NDArray[Any]]:
         """That of the rollout, what was counted, and what is to be counted."""
