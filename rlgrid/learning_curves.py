@@ -19,12 +19,13 @@ Floats = NDArray[np.float64]
 #: A larger model is not solved before training unless an observer asks for it: it could take longer than training.
 MOST_STATES = 40_000
 
-#: What exact values cost, in steps of training that take as long (measured: 0.6 ms and 0.7 µs a state, at 30 million
-#: steps a second). Two policies are evaluated at each point.
-_STEPS_PER_POINT, _STEPS_PER_STATE = 40_000, 45
+#: What a point costs, in steps of training that take as long (measured: 0.6 ms and 0.7 µs a state, at 50 million steps
+#: a second). Two policies are evaluated; at discount 1 this takes three times as long.
+_STEPS_PER_POINT, _STEPS_PER_STATE, _UNDISCOUNTED = 40_000, 45, 3
 
-#: The share of training time that the points of a curve may cost by default; the errors between them cost 2 % more.
-_SHARE = 0.03
+#: The share of training time that the points of a curve may cost by default. Solving the model and the errors between
+#: the points cost as much, and all of it more where caches are cold.
+_SHARE = 0.015
 
 #: One point of a learning curve; ``ExactError`` explains the columns.
 CURVE = np.dtype(
@@ -36,13 +37,14 @@ CURVE = np.dtype(
 )
 
 
-def affordable_points(steps: int, n_states: int, most: int) -> int:
+def affordable_points(steps: int, n_states: int, discount: float, most: int) -> int:
     """How many points of a curve cost no more than their share of so many steps; at least the last one.
 
-    >>> affordable_points(10_000_000, 64, 50), affordable_points(1000, 64, 50), affordable_points(10**9, 64, 50)
-    (6, 1, 50)
+    >>> [affordable_points(steps, 64, 0.99, 50) for steps in (1000, 10_000_000, 10**9)]
+    [1, 3, 50]
     """
-    return int(min(most, max(1.0, _SHARE * steps / (_STEPS_PER_POINT + _STEPS_PER_STATE * n_states))))
+    cost = (_STEPS_PER_POINT + _STEPS_PER_STATE * n_states) * (_UNDISCOUNTED if discount == 1 else 1)
+    return int(min(most, max(1.0, _SHARE * steps / cost)))
 
 
 class Truth(NamedTuple):

@@ -120,7 +120,7 @@ class ExactError(Observer):
         else:
             self._every = max(1, amount // (self.points or 50))
             steps = amount * (_STEPS_IN_EPISODE if run.budget.unit == "episodes" else 1)
-            self._curve_points = self.points or affordable_points(steps, model.n_states, 50)
+            self._curve_points = self.points or affordable_points(steps, model.n_states, run.agent.discount, 50)
             self._solve(run, model)
             self._look(run)
 

@@ -176,7 +176,7 @@ def bench_curve(steps: int, repeats: int) -> list[Result]:
     shares = []
     for _ in range(repeats + 1):  # the first one compiles
         timed = Timed()
-        run = rlgrid.train(rlgrid.load_agent("q_learning", env), env, steps=steps, observers=[timed])
+        run = rlgrid.train(rlgrid.load_agent("q_learning", env, discount=GAMMA), env, steps=steps, observers=[timed])
         shares.append(100 * timed.spent / run.seconds)
     share = float(np.median(shares[1:]))
     return [Result("its exact learning curve, %", share, None, share, f"<= {CURVE_BAR:g}", share <= CURVE_BAR)]
