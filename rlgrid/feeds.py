@@ -215,7 +215,7 @@ class Rollout:
         self.gauge = np.zeros(2)
         self.stream = _stream(env, seed)
         self._seed = seed
-        self._unrecorded = empty_batch(0)
+        self._unrecorded, self._finished = empty_batch(0), no_episodes()
 
     def prepare(self, agent: Actor) -> None:
         """Load or compile the loop."""
@@ -229,14 +229,16 @@ class Rollout:
             max_episodes, max_steps = self.batch_episodes, min(self.batch_episodes * self.episode_length, NO_LIMIT)
         max_episodes = min(max_episodes, max(_EPISODES, self.batch_episodes))
         batch = empty_batch(max_steps) if record else self._unrecorded
-        finished = _room(min(max_episodes, max_steps))
+        if len(self._finished.total) < min(max_episodes, max_steps):
+            self._finished = _room(min(max_episodes, max_steps))
+        finished = self._finished
         run = self._run if self.model is None else self._run_compiled
         max_steps = min(max_steps, self._until_change()) if self.model is not None else max_steps
         steps, episodes = run(agent, batch, finished, max_steps, max_episodes)
         self.progress[0] += steps
         if self.batch_episodes or isinstance(agent.learner.credit, Gradient):
             agent.settle()
-        ended = Finished._make(column[:episodes] for column in finished)
+        ended = Finished._make(column[:episodes].copy() for column in finished)
         return Chunk(batch.part(0, steps) if record else None, ended, steps)
 
     def _until_change(self) -> int:
