@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from rlgrid.batch import Batch, check_batch
 from rlgrid.counted import counted_tables
-from rlgrid.errors import InputError, numbers
+from rlgrid.errors import InputError, numbers, shown
 from rlgrid.rules import Outcome, compile_world
 from rlgrid.tables import (
     ROW_SUM_TOLERANCE,
@@ -43,8 +44,8 @@ def resolve_discount(*candidates: float | None) -> float:
     """The first discount that is given."""
     for discount in candidates:
         if discount is not None:
-            if not 0 <= discount <= 1:
-                raise InputError(f"discount: found {discount:g}; allowed: 0 to 1")
+            if not (isinstance(discount, Real) and 0 <= discount <= 1):
+                raise InputError(f"discount: found {shown(discount)}; allowed: 0 to 1")
             return float(discount)
     return DEFAULT_DISCOUNT
 

@@ -307,6 +307,8 @@ def test_what_float64_cannot_certify(method: str) -> None:
         ({"epsilon": 1.5}, "epsilon: found 1.5; allowed: 0 to 1"),
         ({"epsilon": float("nan")}, "epsilon: found nan; allowed: 0 to 1"),
         ({"discount": -0.1}, "discount: found -0.1; allowed: 0 to 1"),
+        ({"discount": "0.9"}, 'discount: found "0.9"; allowed: 0 to 1'),
+        ({"max_sweeps": 2.5}, "max_sweeps: found 2.5; allowed: a whole number of at least 1"),
         ({"discount": float("nan")}, "discount: found nan; allowed: 0 to 1"),
         ({"max_sweeps": 0}, "max_sweeps: found 0; allowed: a whole number of at least 1"),
         ({"max_sweeps": 3}, "max_sweeps: not settled after 3; allowed: more"),
