@@ -92,8 +92,8 @@ OFF_POLICY: list[tuple[str, str, int, dict[str, Any]]] = [
     (
         "mc_basic",
         "frozen_lake_4x4",
-        50_000_000,
-        {"step_size": 1, "episode_length": 100, "episodes_per_pair": 20_000},
+        90_000_000,
+        {"step_size": 1, "episode_length": 100, "episodes_per_pair": 50_000},
     ),
     *(("mc_off_policy", world, 20_000_000, MOSTLY_GREEDY | {"episode_length": 50}) for world in WORLDS[:3]),
     ("mc_off_policy", "frozen_lake_4x4", 50_000_000, MOSTLY_GREEDY | {"step_size": power(0.9), "behavior": 0.02}),
