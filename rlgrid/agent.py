@@ -30,9 +30,6 @@ from rlgrid.windows import Window
 if TYPE_CHECKING:
     import gymnasium
 
-#: Settings that may be an array [S, A].
-_POLICIES = ("policy", "behavior")
-
 #: A return that waits longer than so many steps would fill the memory.
 _LONGEST_EPISODE = 2**24
 
@@ -288,6 +285,16 @@ class Agent(Actor):
         )
 
 
+def _taken_apart(settings: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Settings as keys of a recipe; and the arrays, or features, that were given in the place of some."""
+    in_place = {"policy": "uniform", "behavior": "uniform", "features": {"kind": "given"}}
+    given = {key: settings[key] for key in in_place if _is_array(settings.get(key))}
+    keys = settings | {key: in_place[key] for key in given}
+    if isinstance(keys.get("step_size"), Constant | Harmonic | Polynomial):
+        keys["step_size"] = step_size_keys(as_step_size(keys["step_size"], most=1.0))
+    return keys, given
+
+
 def _is_array(found: object) -> bool:
     """Whether an array was given in place of a key's own value, or features, which are a tuple."""
     return hasattr(found, "__len__") and not isinstance(found, str | dict)
@@ -334,14 +341,8 @@ def load_agent(
     (48, 4)
     """
     check_seed(seed)
-    given = {key: settings[key] for key in _POLICIES if _is_array(settings.get(key))}
-    settings |= dict.fromkeys(given, "uniform")
-    phi = settings["features"] if _is_array(settings.get("features")) else None
-    if phi is not None:
-        settings["features"] = {"kind": "given"}
-    if isinstance(settings.get("step_size"), Constant | Harmonic | Polynomial):
-        settings["step_size"] = step_size_keys(as_step_size(settings["step_size"], most=1.0))
-    chosen = read_recipe(recipe, settings)
+    keys, given = _taken_apart(settings)
+    chosen = read_recipe(recipe, keys)
     spaces = spaces_of(env)
     policy = _stored("policy", given.get("policy", chosen.policy), spaces)
     behavior = None if chosen.chooses else _stored("behavior", given.get("behavior", chosen.behavior), spaces)
@@ -351,7 +352,7 @@ def load_agent(
     if policy is not None and behavior is not None and chosen.correction not in ("none", "tree_backup"):
         check_coverage(policy, behavior, spaces)
     known = (model.shape, model.terminal) if model is not None else (None, None)
-    features = chosen.features if phi is None else phi
+    features = given.get("features", chosen.features)
     try:
         agent = Agent(
             chosen,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from rlgrid.errors import InputError
-from rlgrid.graph import Bools, Floats, closed_rows, end_components, state_of_row
+from rlgrid.graph import Bools, Floats, closed_rows, end_components, values_of_rows
 from rlgrid.kernels.planning import (
     NO_WEIGHT,
     Accuracy,
@@ -19,7 +19,6 @@ from rlgrid.kernels.planning import (
     error_bound,
     measure,
     raise_steps,
-    row_values,
     slack,
     sweep,
 )
@@ -106,9 +105,7 @@ def enclosure(rows: Rows, accuracy: Accuracy, epsilon: float, v: Floats, sweeps:
 
 def _nearly_optimal(rows: Rows, epsilon: float, v: Floats, size: float) -> Bools | None:
     """Rows [R] that are within some margin of the best, with which every policy ends; ``None`` where there are none."""
-    q = np.empty(len(rows.first) - 1)
-    row_values(rows, v, q)
-    best = np.maximum.reduceat(q, rows.begin[:-1])[state_of_row(rows)]
+    q, best = values_of_rows(rows, v)
     closed = closed_rows(rows)
     for margin in NEARLY:
         near: Bools = q >= best - margin * size

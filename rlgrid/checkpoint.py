@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,25 +11,11 @@ from numpy.typing import NDArray
 
 from rlgrid.errors import InputError
 from rlgrid.features import Features
+from rlgrid.files import write_atomically
 from rlgrid.model_feeds import Counting
 
 if TYPE_CHECKING:
     from rlgrid.training import Run
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that readers see the old content or the new, never a part."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
 
 
 def arrays_of(record: Any, prefix: str) -> Iterator[tuple[str, NDArray[Any]]]:

@@ -23,10 +23,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlgrid.agent import Agent, load_agent
-from rlgrid.checkpoint import load_checkpoint, save_checkpoint, saved_features, write_atomically
+from rlgrid.checkpoint import load_checkpoint, save_checkpoint, saved_features
 from rlgrid.env import GridWorld
 from rlgrid.errors import InputError, whole
 from rlgrid.feeds import Chunk
+from rlgrid.files import write_atomically
 from rlgrid.observers import Observer
 from rlgrid.recipe import read_recipe, recipe_to_toml
 from rlgrid.recipe_keys import GivenFeatures

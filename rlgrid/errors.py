@@ -101,6 +101,6 @@ def one_of(found: object, allowed: Iterable[str]) -> str:
     hint = f', did you mean "{near[0]}"? Allowed' if near else "; allowed"
     text = ", ".join(names)
     if len(text) > MOST_CHARACTERS:
-        shown = text[:MOST_CHARACTERS].rsplit(", ", 1)[0]
-        text = f"{shown} and {len(names) - shown.count(', ') - 1} more"
+        kept = text[:MOST_CHARACTERS].rsplit(", ", 1)[0]
+        text = f"{kept} and {len(names) - kept.count(', ') - 1} more"
     return f'found "{found}"{hint}: {text}'

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from rlgrid.kernels.planning import Rows, prune
+from rlgrid.kernels.planning import Rows, prune, row_values
 from rlgrid.model import TabularModel
 
 if TYPE_CHECKING:
@@ -41,6 +41,13 @@ def uniform_weights(rows: Rows) -> Floats:
 def state_of_row(rows: Rows) -> Ints:
     """State to which each row belongs, [R]."""
     return np.repeat(np.arange(len(rows.begin) - 1), np.diff(rows.begin))
+
+
+def values_of_rows(rows: Rows, v: Floats) -> tuple[Floats, Floats]:
+    """q of each row, and the best q of its state, [R] each."""
+    q = np.empty(len(rows.first) - 1)
+    row_values(rows, v, q)
+    return q, np.maximum.reduceat(q, rows.begin[:-1])[state_of_row(rows)]
 
 
 def closed_rows(rows: Rows) -> Bools:

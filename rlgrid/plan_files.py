@@ -8,14 +8,13 @@ from collections.abc import Mapping
 from fractions import Fraction
 from functools import partial
 from io import BytesIO, StringIO
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rlgrid.checkpoint import write_atomically
 from rlgrid.errors import InputError
+from rlgrid.files import write_whole
 from rlgrid.graph import Bools, Floats
 
 if TYPE_CHECKING:
@@ -69,7 +68,7 @@ class PlanFiles:
         buffer = BytesIO()
         arrays: dict[str, Any] = {name: np.asarray(value) for name, value in found.items() if value is not None}
         np.savez_compressed(buffer, allow_pickle=False, **arrays)
-        _write(path, buffer.getvalue())
+        write_whole(path, buffer.getvalue())
 
     @classmethod
     def load(cls, path: PathName) -> Plan:
@@ -95,7 +94,7 @@ class PlanFiles:
         Raises:
             InputError: where the file cannot be written.
         """
-        _write(path, _table(cast("Plan", self)).encode())
+        write_whole(path, _table(cast("Plan", self)).encode())
 
 
 def _check(saved: Mapping[str, NDArray[Any]], path: PathName) -> None:
@@ -181,7 +180,7 @@ def save_toy_text(model: TabularModel, path: PathName) -> None:
     """
     import msgspec
 
-    _write(path, msgspec.json.encode(model.P))
+    write_whole(path, msgspec.json.encode(model.P))
 
 
 def write_files(
@@ -194,13 +193,3 @@ def write_files(
         plan.to_csv(csv)
     if toy_text is not None:
         save_toy_text(model, toy_text)
-
-
-def _write(path: PathName, content: bytes) -> None:
-    target = Path(path)
-    try:
-        if target.is_dir():
-            raise IsADirectoryError(21, "it is a folder")
-        write_atomically(target, content)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error.strerror or error}") from None

@@ -107,15 +107,15 @@ class Run:
     @property
     def facts(self) -> dict[str, Any]:
         """What came of it, in numbers to print: the last exact values among them, None where there are none."""
-        last = self.curve[-1:]
+        returns, errors, last = self.returns, self.errors, self.curve[-1:]
         names = ("q_error", "rmse", "greedy_value", "behavior_value", "regret")
         return {
             "agent": self.agent.recipe.name,
             "steps": self.steps,
             "episodes": self.episodes,
             "seconds": self.seconds,
-            "mean_return_last_100": float(self.returns[-100:].mean()) if len(self.returns) else None,
-            "exact_error": float(self.errors[-1, 1]) if len(self.errors) else None,
+            "mean_return_last_100": float(returns[-100:].mean()) if len(returns) else None,
+            "exact_error": float(errors[-1, 1]) if len(errors) else None,
             **{name: float(last[name][0]) if len(last) and isfinite(last[name][0]) else None for name in names},
             "exact_error_missing": self.exact.reason or None,
         }

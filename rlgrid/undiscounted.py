@@ -41,8 +41,9 @@ from rlgrid.graph import (
     state_of_row,
     towards,
     uniform_weights,
+    values_of_rows,
 )
-from rlgrid.kernels.planning import NO_WEIGHT, Rows, row_values, sweep
+from rlgrid.kernels.planning import NO_WEIGHT, Rows, sweep
 from rlgrid.learner import TIE
 from rlgrid.model import TabularModel
 
@@ -234,9 +235,7 @@ def ending_choice(rows: Rows, choice: Ints, v: Floats) -> Ints:
     reached, _ = towards_an_end(rows, usable)
     if reached.all():
         return choice
-    q = np.empty(len(usable))
-    row_values(rows, v, q)
-    best = np.maximum.reduceat(q, rows.begin[:-1])[state_of_row(rows)]
+    q, best = values_of_rows(rows, v)
     _, closer = towards_an_end(rows, (q >= best - TIE * np.abs(best)) | usable)
     return np.where(reached | (closer < 0), choice, closer)
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlgrid.errors import InputError
-from rlgrid.view.picture import write_whole
+from rlgrid.files import write_whole
 
 LAST_FRAME_MS = 1500
 COLOURS = 255  # GIF has 256; the last one stands for "as in the frame before"

@@ -7,13 +7,13 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 import pygame
 from numpy.typing import NDArray
 
 from rlgrid.errors import InputError
+from rlgrid.files import write_whole
 from rlgrid.view import learned, palette
 from rlgrid.view.board import paint_cells, paint_ground
 from rlgrid.view.layout import HEADER, MARGIN, lay_out
@@ -170,19 +170,3 @@ def _same_learned(a: Layers, b: Layers) -> bool:
 
 def _equal(a: NDArray[np.float64] | None, b: NDArray[np.float64] | None) -> bool:
     return a is b if a is None or b is None else np.array_equal(a, b, equal_nan=True)
-
-
-def write_whole(path: str | os.PathLike[str], data: bytes) -> None:
-    """Write a file so that it is never seen half-written: beside it first, then moved into its place."""
-    file = Path(path)
-    if not file.name:
-        raise InputError(f"{file}: cannot be written: it is a folder; allowed: the name of a file")
-    beside = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
-        try:
-            beside.write_bytes(data)
-            beside.replace(file)
-        finally:
-            beside.unlink(missing_ok=True)
-    except OSError as error:
-        raise InputError(f"{file}: cannot be written: {error.strerror}") from None
