@@ -5,14 +5,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from rlgrid.dispatch import at, function
+from rlgrid.arrays import Bools, Floats, Ints
+from rlgrid.choices import function, unsigned
 from rlgrid.errors import InputError, shown
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
 
 
 class Batch(NamedTuple):
@@ -66,25 +62,29 @@ class Transition(NamedTuple):
 def transition(batch: Batch, i: int) -> Transition:
     """Line i of a batch."""
     return Transition(
-        batch.state[at(i)],
-        batch.action[at(i)],
-        batch.reward[at(i)],
-        batch.next_state[at(i)],
-        batch.next_action[at(i)],
-        batch.terminated[at(i)],
-        batch.truncated[at(i)],
-        batch.behavior_probability[at(i)],
-        batch.weight[at(i)],
+        batch.state[unsigned(i)],
+        batch.action[unsigned(i)],
+        batch.reward[unsigned(i)],
+        batch.next_state[unsigned(i)],
+        batch.next_action[unsigned(i)],
+        batch.terminated[unsigned(i)],
+        batch.truncated[unsigned(i)],
+        batch.behavior_probability[unsigned(i)],
+        batch.weight[unsigned(i)],
     )
 
 
 @function
 def write(batch: Batch, i: int, step: Transition) -> None:
     """Make a transition of weight 1 line i of a batch."""
-    batch.state[at(i)], batch.action[at(i)], batch.reward[at(i)] = step.state, step.action, step.reward
-    batch.next_state[at(i)], batch.next_action[at(i)] = step.next_state, step.next_action
-    batch.terminated[at(i)], batch.truncated[at(i)] = step.terminated, step.truncated
-    batch.behavior_probability[at(i)] = step.behavior_probability
+    batch.state[unsigned(i)], batch.action[unsigned(i)], batch.reward[unsigned(i)] = (
+        step.state,
+        step.action,
+        step.reward,
+    )
+    batch.next_state[unsigned(i)], batch.next_action[unsigned(i)] = step.next_state, step.next_action
+    batch.terminated[unsigned(i)], batch.truncated[unsigned(i)] = step.terminated, step.truncated
+    batch.behavior_probability[unsigned(i)] = step.behavior_probability
 
 
 def empty_batch(size: int) -> Batch:

@@ -11,7 +11,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from rlgrid.dispatch import function
+from rlgrid.choices import function
 
 Stream = NDArray[np.uint64]  # [2] counter and increment
 

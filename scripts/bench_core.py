@@ -177,7 +177,10 @@ def bench_starting(repeats: int) -> list[Result]:
         "help": ("-m", "rlgrid", "--help"),
     }
     if subprocess.run([sys.executable, *commands["help"]], check=False, capture_output=True).returncode:
-        commands["help"] = ("-c", "import sys; from rlgrid.cli import main; sys.argv = ['rlgrid', '--help']; main()")
+        commands["help"] = (
+            "-c",
+            "import sys; from rlgrid.cli.main import main; sys.argv = ['rlgrid', '--help']; main()",
+        )
     for command in commands.values():
         starting(*command)
     seconds = alternate({name: (lambda c=command: starting(*c)) for name, command in commands.items()}, repeats)

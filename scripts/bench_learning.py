@@ -31,7 +31,7 @@ from rich.console import Console
 from rich.table import Table
 
 import rlgrid
-from rlgrid.traces import longest_trace
+from rlgrid.rules.traces import longest_trace
 
 LIMIT = 200
 TRACE_DECAY, TRACE_CUT = 0.9, 1e-3

@@ -21,7 +21,7 @@ from rlgrid import (
     kiefer_wolfowitz,
     sgd,
 )
-from rlgrid.step_sizes import StepSize
+from rlgrid.rules.step_sizes import StepSize
 
 CASES: list[tuple[str, StepSize, float, bool]] = [
     ("1 / k", Harmonic(), 1.0, False),

@@ -19,7 +19,7 @@ def run(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> Callable[..., tuple[int, str, str]]:
     """Run the command line in an empty folder, 80 columns wide: exit code, what it printed, what it complained."""
-    from rlgrid.cli import main
+    from rlgrid.cli.main import main
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "80")

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from rlgrid import GridWorld, load_agent
-from rlgrid.agent import Agent
 from rlgrid.batch import Batch, empty_batch
-from rlgrid.feeds import Rollout
+from rlgrid.feeds.rollout import Rollout
+from rlgrid.learning.agent import Agent
 
 
 def recorded(world: str, episodes: int, seed: int = 1, episode_length: int | None = None) -> tuple[GridWorld, Batch]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from rlgrid.planner import METHODS, Plan, solve
+from rlgrid.planning.methods import METHODS
+from rlgrid.planning.plan import Plan
+from rlgrid.planning.solve import solve
 
 STATIONARY = [method for method in METHODS if method != "backward_induction"]
 EVERY_WAY = [*STATIONARY, "exact"]

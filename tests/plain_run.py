@@ -14,11 +14,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rlgrid import GridWorld, TabularModel, World, load_agent
-from rlgrid.agent import Agent
 from rlgrid.batch import Batch, joined
-from rlgrid.checkpoint import arrays_of
-from rlgrid.feeds import Feed, Finished
+from rlgrid.feeds.feed import Feed, Finished
+from rlgrid.feeds.feed_for import feed_for
 from rlgrid.kernels.interaction import interact
+from rlgrid.learning.agent import Agent
+from rlgrid.runs.checkpoint import arrays_of
 
 NOISY = """
 name = "noisy"
@@ -160,7 +161,9 @@ def hashes() -> dict[str, str]:
     found = {}
     for name, case in (ROLLOUTS | SWEEPS).items():
         agent, env = case.make()
-        outcome = drive(agent, agent.feed(env), chunks=[1000], steps=STEPS if name in ROLLOUTS else 40, record=True)
+        outcome = drive(
+            agent, feed_for(agent, env), chunks=[1000], steps=STEPS if name in ROLLOUTS else 40, record=True
+        )
         kept = learned(agent) | of_episodes(outcome.finished)
         kept |= {name: column.tobytes() for name, column in joined(outcome.batches)._asdict().items()}
         found[name] = hashlib.sha256(b"".join(kept.values())).hexdigest()
@@ -178,7 +181,7 @@ def _with_unavailable_actions() -> str:
         discount=0.8,
     )
     sweeping = load_agent("value_iteration", model)
-    drive(sweeping, sweeping.feed(model), chunks=[1], steps=40)
+    drive(sweeping, feed_for(sweeping, model), chunks=[1], steps=40)
     acting = load_agent("q_learning", model, epsilon=0.4)
     acting.learner.table[...] = sweeping.learner.table
     actions = np.array([acting.act(k % 4) for k in range(1000)])

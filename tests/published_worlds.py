@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rlgrid.model import TabularModel
-from rlgrid.world import World
+from rlgrid.models.model import TabularModel
+from rlgrid.worlds.world import World
 
 PUBLISHED: dict[str, dict[str, Any]] = {
     entry["id"]: entry for entry in json.loads((Path(__file__).parent / "published.json").read_text(encoding="utf-8"))

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from slow_rules import CLOCK
 
 from rlgrid import World
-from rlgrid.schema import to_reward
-from rlgrid.world import Cell, Leave, RewardRules, Slip, Wind
+from rlgrid.worlds.numbers import to_reward
+from rlgrid.worlds.world import Cell, Leave, RewardRules, Slip, Wind
 
 NUMBERS = st.sampled_from([-10, -1, 0, 1, 5, 0.25, -0.1, "1/3", "-2/7"])
 KINDS = ["floor", "wall", "enter_to", "leave", "exit", "terminal"]

@@ -8,7 +8,8 @@ from published_worlds import PUBLISHED, published_world
 
 import rlgrid
 from rlgrid import GridWorld, TabularModel, evaluate_exact, library, load_agent, load_world, solve
-from rlgrid.agent import Agent
+from rlgrid.feeds.feed_for import feed_for
+from rlgrid.learning.agent import Agent
 
 #: Worlds of the catalog for which hundreds of sweeps and direct solves take no time.
 CATALOG = [name for name in library.names("envs") if load_world(name).n_states < 1000]
@@ -17,7 +18,7 @@ DISCOUNT = 0.9
 
 def swept(name: str, source: GridWorld | TabularModel, sweeps: int, **settings: object) -> Agent:
     agent = load_agent(name, source, **settings)
-    feed = agent.feed(source)
+    feed = feed_for(agent, source)
     for _ in range(sweeps):
         feed.advance(agent, 1, 1, record=False)
     return agent
@@ -34,7 +35,7 @@ def test_mc_basic_with_episodes_of_a_length(length: int) -> None:
     agent = load_agent("mc_basic", env, policy="stay", episode_length=length)
     run = rlgrid.train(agent, env, episodes=125 * 40)
     before = agent.q
-    agent.feed(env).advance(agent, 1, 1, record=False)
+    feed_for(agent, env).advance(agent, 1, 1, record=False)
     assert (agent.q == before).all(), "it has converged"
     assert run.episodes == 125 * 40 and set(run.lengths) == {length}
     assert before.max(axis=1).reshape(5, 5) == pytest.approx(np.array(entry["values"]), abs=entry["tolerance"])
@@ -92,7 +93,7 @@ def test_value_iteration_takes_the_planners_steps(world: str) -> None:
     iterates: list[np.ndarray] = []
     solve(env, "value_iteration", discount=DISCOUNT, on_sweep=lambda k, v: iterates.append(v))
     agent = load_agent("value_iteration", env, discount=DISCOUNT)
-    feed = agent.feed(env)
+    feed = feed_for(agent, env)
     for expected in iterates[:100]:
         feed.advance(agent, 1, 1, record=False)
         assert agent.v == pytest.approx(expected, abs=1e-12)
@@ -104,7 +105,7 @@ def test_policy_iteration_visits_the_planners_policies(world: str) -> None:
     visited: list[np.ndarray] = []
     solve(env, "policy_iteration", discount=DISCOUNT, on_sweep=lambda k, v: visited.append(v))
     agent = load_agent("policy_iteration", env, discount=DISCOUNT)
-    feed = agent.feed(env)
+    feed = feed_for(agent, env)
     policies = [agent.policy]
     while len(policies) < len(visited) + 2:
         before = int(agent.learner.improvement.batches[1])

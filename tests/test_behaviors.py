@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 from scipy.stats import chi2
 
-from rlgrid import GridWorld, Polynomial, TabularModel, World, corrections, load_agent, train
-from rlgrid.agent import Agent
-from rlgrid.behaviors import expected
+from rlgrid import GridWorld, Polynomial, TabularModel, World, load_agent, train
+from rlgrid.feeds.feed_for import feed_for
 from rlgrid.kernels.interaction import choose
-from rlgrid.schedules import current
+from rlgrid.learning.agent import Agent
+from rlgrid.rules import corrections
+from rlgrid.rules.behaviors import expected
+from rlgrid.rules.schedules import current
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "epsilon-greedy": {"epsilon": 0.3},
@@ -110,7 +112,7 @@ def test_upper_confidence_takes_every_action_once_before_any_twice() -> None:
     """Also in a state that leads to itself: a step is counted before the next action is drawn."""
     env = GridWorld(World.from_toml('actions = ["up", "right", "down", "left", "stay"]\nmap = "S"\ndiscount = 0.5'))
     agent = load_agent("q_learning", env, seed=2, behavior={"kind": "ucb"})
-    actions = agent.feed(env).collect(agent, steps=500).action.reshape(100, 5)
+    actions = feed_for(agent, env).collect(agent, steps=500).action.reshape(100, 5)
     assert (np.sort(actions, axis=1) == np.arange(5)).all(), "all are worth 0, so the least tried comes next"
     assert len({tuple(row) for row in actions.tolist()}) > 30, "in any order"
 
@@ -145,7 +147,7 @@ def test_visits_are_counted_as_they_happen() -> None:
     """Against the recorded batch."""
     env = GridWorld("frozen_lake_4x4")
     agent = load_agent("q_learning", env, seed=3, behavior={"kind": "ucb"})
-    batch = agent.feed(env).collect(agent, steps=2000)
+    batch = feed_for(agent, env).collect(agent, steps=2000)
     taken = np.zeros((16, 4), np.int64)
     np.add.at(taken, (batch.state, batch.action), 1)
     assert (agent.learner.tally.taken == taken).all()

@@ -24,7 +24,7 @@ from rlgrid import (
     return_variance,
     solve,
 )
-from rlgrid.agent import policy_actor
+from rlgrid.learning.actor import policy_actor
 
 #: Standard errors within which a simulated mean has to be: two-sided, a right result fails once in 1.7 million.
 Z = 5.0
@@ -272,7 +272,7 @@ def test_distributions_that_cannot_be_had_are_refused(arguments: dict, sentence:
 
 
 def test_episodes_that_go_on_too_long_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rlgrid.returns.MOST_STEPS", 100)
+    monkeypatch.setattr("rlgrid.analysis.return_distribution.MOST_STEPS", 100)
     rare = 2.0**-30
     model = TabularModel.from_arrays(
         [[[1 - rare, rare]], [[0.0, 1.0]]], [[rare], [0.0]], terminal=[False, True], discount=1

@@ -13,11 +13,13 @@ import pytest
 from gymnasium.wrappers import RecordEpisodeStatistics, TransformReward
 
 import rlgrid
-from rlgrid.episode_log import EpisodeLog, SavedRun
 from rlgrid.errors import InputError
-from rlgrid.feeds import Rollout
-from rlgrid.training import Budget, Run, proceed
-from rlgrid.world import World
+from rlgrid.feeds.rollout import Rollout
+from rlgrid.runs.log import EpisodeLog
+from rlgrid.runs.run import Budget, Run
+from rlgrid.runs.saved_run import SavedRun
+from rlgrid.runs.train import proceed
+from rlgrid.worlds.world import World
 
 
 class Liar(gym.Env[int, int]):
@@ -97,7 +99,7 @@ def test_policies_are_checked_without_a_model_too() -> None:
 
 
 def test_a_return_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rlgrid.agent, "_LONGEST_EPISODE", 1024)
+    monkeypatch.setattr(rlgrid.learning.actor, "_LONGEST_EPISODE", 1024)
     env = rlgrid.GridWorld("cliff")
     policy = np.eye(4)[np.zeros(48, int)]  # always up: into the wall, for ever
     agent = rlgrid.load_agent("mc_epsilon_greedy", env, epsilon=0, initial_value=-1e9)
@@ -131,9 +133,9 @@ def test_an_exit_that_pays_nothing_can_be_a_start() -> None:
 
 KILLED = """
 import sys, rlgrid
-from rlgrid.observers import Observer
-import rlgrid.episode_log, os
-rlgrid.episode_log._FLUSH_SECONDS = 0.0
+from rlgrid import Observer
+import rlgrid.runs.log, os
+rlgrid.runs.log._FLUSH_SECONDS = 0.0
 class Kill(Observer):
     def see(self, run, chunk):
         if run.steps >= 60_000:

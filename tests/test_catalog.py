@@ -11,12 +11,14 @@ import pytest
 from numpy.typing import NDArray
 from published_worlds import PUBLISHED, published_world
 
-from rlgrid import library, rules, tables
+from rlgrid import library
 from rlgrid.errors import InputError
-from rlgrid.generators import generate_world
-from rlgrid.model import TabularModel
-from rlgrid.planner import evaluate_exact, solve
-from rlgrid.world import HEADINGS, World, load_world
+from rlgrid.models import tables
+from rlgrid.models.model import TabularModel
+from rlgrid.planning.solve import evaluate_exact, solve
+from rlgrid.worlds import outcomes as rules
+from rlgrid.worlds.generators import generate_world
+from rlgrid.worlds.world import HEADINGS, World, load_world
 
 CATALOG = library.names("envs")
 

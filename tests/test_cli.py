@@ -14,12 +14,12 @@ import pytest
 from PIL import Image
 
 import rlgrid
-import rlgrid.cli
-import rlgrid.evaluation
-import rlgrid.playback
-import rlgrid.training
+import rlgrid.cli.main
+import rlgrid.runs.evaluation
+import rlgrid.runs.playback
+import rlgrid.runs.train
 from rlgrid import World
-from rlgrid.text_maps import policy_map, value_map
+from rlgrid.view.text_maps import policy_map, value_map
 
 Result = tuple[int, str, str]
 SCRIPT = Path(sys.executable).with_name("rlgrid")
@@ -60,7 +60,7 @@ def process(*command: str, folder: Path) -> subprocess.CompletedProcess[str]:
 # As a program of its own
 
 
-@pytest.mark.parametrize("program", [(str(SCRIPT),), (sys.executable, "-m", "rlgrid.cli")], ids=["script", "module"])
+@pytest.mark.parametrize("program", [(str(SCRIPT),), (sys.executable, "-m", "rlgrid")], ids=["script", "module"])
 def test_the_program_answers_with_its_exit_code_and_without_a_traceback(
     program: tuple[str, ...], tmp_path: Path
 ) -> None:
@@ -78,7 +78,7 @@ def test_the_program_answers_with_its_exit_code_and_without_a_traceback(
 def test_a_reader_who_has_gone_is_no_failure(command: str, unbuffered: str, tmp_path: Path) -> None:
     read, write = os.pipe()
     os.close(read)
-    program = [sys.executable, "-m", "rlgrid.cli", *command.split()]
+    program = [sys.executable, "-m", "rlgrid", *command.split()]
     environment = os.environ | {"PYTHONUNBUFFERED": unbuffered}
     done = subprocess.run(program, cwd=tmp_path, env=environment, stdout=write, stderr=subprocess.PIPE, check=False)
     os.close(write)
@@ -222,7 +222,7 @@ def test_text_maps_show_walls_terminal_cells_and_actions_that_are_equally_good()
     ],
 )
 def test_settings_are_toml_values_or_bare_words(pair: str, key: str, value: object) -> None:
-    found = rlgrid.cli._settings([pair])[key]
+    found = rlgrid.cli.options.read_settings([pair])[key]
     assert (pytest.approx(found | {"power": float(found["power"])}) if isinstance(found, dict) else found) == value
 
 
@@ -295,14 +295,14 @@ def test_ctrl_c_in_training_exits_with_130_and_the_run_can_go_on(
     run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patched:
-        take = rlgrid.training.Run.take
+        take = rlgrid.runs.run.Run.take
 
-        def interrupted(self: rlgrid.training.Run, *arguments: object) -> None:
+        def interrupted(self: rlgrid.runs.run.Run, *arguments: object) -> None:
             take(self, *arguments)  # type: ignore[arg-type]
             if self.steps >= 1000:
                 raise KeyboardInterrupt
 
-        patched.setattr(rlgrid.training.Run, "take", interrupted)
+        patched.setattr(rlgrid.runs.run.Run, "take", interrupted)
         code, out, err = run(*TRAIN, "--steps", "1000", "--out", "a", "--json")
         assert (code, out, err) == (130, "", "rlgrid: interrupted\n")
     assert json.loads(run(*TRAIN, "--resume", "--out", "a", "--steps", "4000", "--json")[1])["steps"] == 4000
@@ -343,8 +343,8 @@ def test_replay_shows_the_latest_episode_that_was_kept(run: Callable[..., Result
 
 
 def test_windows_close_by_themselves(run: Callable[..., Result], saved: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rlgrid.playback, "LONGEST", 3)
-    monkeypatch.setattr(rlgrid.playback, "FPS", 1000)
+    monkeypatch.setattr(rlgrid.runs.playback, "LONGEST", 3)
+    monkeypatch.setattr(rlgrid.runs.playback, "FPS", 1000)
     assert run("watch", saved, "--episodes", "2") == (0, "", "")
     assert run("replay", saved, "--episode", "1") == (0, "", "")
     assert run(*TRAIN, "--steps", "5", "--watch", "--json")[0] == 0
@@ -356,5 +356,5 @@ def test_failures_inside_a_command_exit_with_1(
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("odd")
 
-    monkeypatch.setattr(rlgrid.evaluation, "evaluate", fail)
+    monkeypatch.setattr(rlgrid.runs.evaluation, "evaluate", fail)
     assert run("evaluate", saved) == (1, "", "rlgrid: internal failure: RuntimeError: odd\n")

@@ -13,9 +13,9 @@ import pytest
 from PIL import Image
 
 import rlgrid
-import rlgrid.cli
-import rlgrid.demo
-import rlgrid.playback
+import rlgrid.cli.demo
+import rlgrid.cli.main
+import rlgrid.runs.playback
 
 Result = tuple[int, str, str]
 GOOD = 'actions = ["left", "right"]\ndiscount = 0.9\nmap = "S..G"\n[cells]\nG = { terminal = true, enter = 1 }\n'
@@ -106,7 +106,7 @@ def test_bad_files_and_values_are_one_sentence(run: Callable[..., Result], tmp_p
 def test_a_run_is_trained_judged_watched_replayed_and_gone_on_with(
     run: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rlgrid.playback, "LONGEST", 5)
+    monkeypatch.setattr(rlgrid.runs.playback, "LONGEST", 5)
     train = ("train", "q_learning", "frozen_lake_4x4", "--set", "step_size={kind='harmonic', a=1, b=0}")
     code, out, _ = run(*train, "--steps", "20000", "--out", "runs/a", "--seed", "3")
     assert code == 0 and "exact error" in out and "20,000" in out
@@ -148,13 +148,13 @@ def test_interruptions_and_failures_inside_have_their_own_codes(
         def fail(*_: object, error: BaseException = error) -> None:
             raise error
 
-        monkeypatch.setattr(rlgrid.world, "load_world", fail)
+        monkeypatch.setattr(rlgrid.worlds.world, "load_world", fail)
         found, out, err = run("solve", "cliff")
         assert (found, out) == (code, "") and words in err and "Traceback" not in err
 
 
 def test_a_closed_pipe_is_no_failure() -> None:
-    command = f"{sys.executable} -m rlgrid.cli worlds cliff | head -1"
+    command = f"{sys.executable} -m rlgrid worlds cliff | head -1"
     done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
     assert done.stdout.startswith("name") and done.stderr == ""
 
@@ -162,7 +162,7 @@ def test_a_closed_pipe_is_no_failure() -> None:
 def test_the_demo_does_the_main_job(
     run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(rlgrid.demo, "STEPS", 50_000)
+    monkeypatch.setattr(rlgrid.cli.demo, "STEPS", 50_000)
     for number in (1, 2):
         code, out, _ = run("demo")
         assert code == 0 and "equal to the figure in all 25 cells" in out and "14/17" in out

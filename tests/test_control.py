@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from rlgrid import GridWorld, evaluate_exact, load_agent, solve
+from rlgrid.feeds.feed_for import feed_for
 
 SEEDS = 20
 DISCOUNT = 0.9
@@ -39,7 +40,7 @@ def problem(world: str, epsilon: float) -> tuple[GridWorld, float]:
 def found_the_best(recipe: str, world: str, steps: int, seed: int, epsilon: float, settings: dict[str, Any]) -> bool:
     env, best = problem(world, epsilon)
     agent = load_agent(recipe, env, seed=seed, discount=DISCOUNT, **CUT.get(world, {}) | settings)
-    feed = agent.feed(env)
+    feed = feed_for(agent, env)
     left = steps
     while left > 0:
         left -= feed.advance(agent, left, 1_000_000, record=False).steps

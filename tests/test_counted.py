@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from rlgrid import GridWorld, InputError, Rollout, Sweep, TabularModel, evaluate_exact, load_agent, load_world, solve
 from rlgrid.batch import Batch, empty_batch
-from rlgrid.counted import condensed
+from rlgrid.feeds.feed_for import feed_for
+from rlgrid.models.counting import condensed
 
 # -- maximum likelihood ----------------------------------------------------------------------------------------------
 
@@ -191,7 +192,7 @@ def test_blackjack_is_solved_from_counts() -> None:
     """The plan on 25,000 counted hands loses at most 0.02 a hand against the exact optimum (4.5 % house edge)."""
     env = gym.make("Blackjack-v1")
     agent = load_agent("mc_epsilon_greedy", env, seed=1, epsilon=1.0, discount=1.0)
-    batch = agent.feed(env).collect(agent, steps=25_000)
+    batch = feed_for(agent, env).collect(agent, steps=25_000)
     plan = solve(TabularModel.from_batch(batch, 704, 2), discount=1)
     exact = exact_blackjack()
     policy: NDArray[np.float64] = np.full((705, 2), 0.5)

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 import rlgrid
-import rlgrid.cli
-import rlgrid.demo
+import rlgrid.cli.demo
+import rlgrid.cli.main
 
 STEPS = 100_000
 
@@ -25,13 +25,13 @@ def demos(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
     with pytest.MonkeyPatch.context() as patched:
         patched.chdir(folder)
         patched.setenv("COLUMNS", "80")
-        patched.setattr(rlgrid.demo, "STEPS", STEPS)
+        patched.setattr(rlgrid.cli.demo, "STEPS", STEPS)
         patched.setattr(sys, "argv", ["rlgrid", "demo"])
         for number in (1, 2):
             with (folder / f"{number}.txt").open("w", encoding="utf-8") as file, patched.context() as redirected:
                 redirected.setattr(sys, "stdout", file)
                 with pytest.raises(SystemExit) as caught:
-                    rlgrid.cli.main()
+                    rlgrid.cli.main.main()
             assert not caught.value.code
             printed.append((folder / f"{number}.txt").read_text(encoding="utf-8"))
     return folder, printed
@@ -39,7 +39,7 @@ def demos(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
 
 def test_the_plans_are_those_of_the_books(demos: tuple[Path, list[str]]) -> None:
     _, (text, _) = demos
-    for row in rlgrid.demo.ZHAO_FIG_3_4_A.split("|"):
+    for row in rlgrid.cli.demo.ZHAO_FIG_3_4_A.split("|"):
         assert re.search(r"\s+".join(map(re.escape, row.split())), text)
     assert "equal to the figure in all 25 cells" in text and "NOT" not in text
     assert "from the start 0.8235294118; 14/17 is 0.8235294118" in text
@@ -49,11 +49,11 @@ def test_each_agent_is_shown_with_its_error_and_the_exact_value_of_its_policy(
     demos: tuple[Path, list[str]],
 ) -> None:
     folder, (text, _) = demos
-    optimum = rlgrid.solve(rlgrid.load_world("frozen_lake_8x8"), discount=rlgrid.demo.DISCOUNT).v[0]
-    for name in rlgrid.demo.AGENTS:
+    optimum = rlgrid.solve(rlgrid.load_world("frozen_lake_8x8"), discount=rlgrid.cli.demo.DISCOUNT).v[0]
+    for name in rlgrid.cli.demo.AGENTS:
         saved = rlgrid.SavedRun(folder / "runs/demo-1" / name)
         agent = saved.agent(rlgrid.GridWorld(saved.world))
-        value = rlgrid.evaluate_exact(saved.world, agent.policy, discount=rlgrid.demo.DISCOUNT)[0]
+        value = rlgrid.evaluate_exact(saved.world, agent.policy, discount=rlgrid.cli.demo.DISCOUNT)[0]
         row = next(line.split() for line in text.splitlines() if re.match(rf"{name} +[\d,]+ +[\d,]+ ", line))
         assert row[1] == f"{len(saved.returns):,}"
         assert row[3:] == [f"{saved.errors[-1, 1]:.4f}", f"{value:.6f}", f"{optimum:.6f}"]
@@ -77,7 +77,7 @@ def test_a_second_run_takes_another_folder_and_learns_the_same(demos: tuple[Path
     folder, (first, second) = demos
     assert sorted(path.name for path in (folder / "runs").iterdir()) == ["demo-1", "demo-2"]
     assert "runs/demo-2/" in second and "demo-2" not in first and "demo-1" not in second
-    for name in rlgrid.demo.AGENTS:
+    for name in rlgrid.cli.demo.AGENTS:
         tables = [np.load(folder / f"runs/demo-{i}" / name / "checkpoint.npz")["learner.table"] for i in (1, 2)]
         assert np.array_equal(*tables)
 

@@ -14,7 +14,7 @@ import pytest
 from gymnasium.wrappers import TransformReward
 
 from rlgrid import ExactError, GridWorld, InputError, TabularModel, load_agent, train
-from rlgrid.episode_log import SavedRun
+from rlgrid.runs.saved_run import SavedRun
 
 
 def paying(reward: float) -> gym.Env[Any, Any]:
@@ -31,7 +31,7 @@ def paying(reward: float) -> gym.Env[Any, Any]:
 def test_an_overflow_ends_the_run_at_a_step_that_chunks_do_not_change(
     chunk: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rlgrid.training._LONGEST_CHUNK", chunk)
+    monkeypatch.setattr("rlgrid.runs.run._LONGEST_CHUNK", chunk)
     env = paying(1e307)
     agent = load_agent("q_learning", env, seed=1, discount=1.0, step_size=0.5)
     with pytest.raises(InputError) as error:
@@ -84,7 +84,7 @@ def test_actions_that_are_not_available_are_no_divergence() -> None:
 
 def test_the_first_use_is_announced_and_the_next_process_finds_it_in_the_cache(tmp_path: Path) -> None:
     """In processes of their own, with an empty cache."""
-    arguments = [sys.executable, "-m", "rlgrid.cli", "train", "td0", "random_walk_5", "--steps", "100", "--json"]
+    arguments = [sys.executable, "-m", "rlgrid", "train", "td0", "random_walk_5", "--steps", "100", "--json"]
     environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
     first, second = (
         subprocess.run(arguments, env=environment, capture_output=True, text=True, check=True) for _ in range(2)

@@ -8,7 +8,7 @@ from experience import recorded, scripted, taught
 
 import rlgrid
 from rlgrid import ChangingGridWorld, GridWorld, load_agent
-from rlgrid.dyna import Dyna
+from rlgrid.rules.dyna import Dyna
 
 
 def model_of(agent: rlgrid.Agent) -> Dyna:

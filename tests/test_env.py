@@ -14,7 +14,7 @@ from scipy import stats
 import rlgrid
 from rlgrid import GridWorld, InputError, World, library
 from rlgrid.batch import joined
-from rlgrid.feeds import Rollout
+from rlgrid.feeds.rollout import Rollout
 
 CATALOG = library.names("envs")
 LEAST_P = 1e-6

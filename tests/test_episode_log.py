@@ -20,9 +20,10 @@ from plain_run import NOISY, learned
 import rlgrid
 from rlgrid import EpisodeLog, GridWorld, InputError, SavedRun, World, load_agent
 from rlgrid.batch import Batch, joined
-from rlgrid.feeds import Chunk
-from rlgrid.observers import Observer
-from rlgrid.training import Run, proceed
+from rlgrid.feeds.feed import Chunk
+from rlgrid.runs.observer import Observer
+from rlgrid.runs.run import Run
+from rlgrid.runs.train import proceed
 
 FILES = {"world.toml", "agent.toml", "run.json", "episodes.sqlite", "checkpoint.npz"}
 STEPS = 4000
@@ -102,7 +103,7 @@ def test_the_trajectories_that_are_asked_for_are_kept(tmp_path: Path) -> None:
 
 
 def test_a_trajectory_that_is_too_long_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rlgrid.episode_log._LONGEST_TRAJECTORY", 12)
+    monkeypatch.setattr("rlgrid.runs.log._LONGEST_TRAJECTORY", 12)
     env, recorder = noisy(), Recorder(every=5)
     log = EpisodeLog(tmp_path / "run", every=1)
     run = rlgrid.train(load_agent("td0", env), env, steps=STEPS, observers=[log, recorder])

@@ -16,7 +16,8 @@ from slow_rules import SlowRules
 from test_planner import FractionRows, fractions_of, random_model, rational_optimum, solve_rational
 from test_properties import examples
 
-from rlgrid import InputError, TabularModel, World, load_world, rational, solve
+from rlgrid import InputError, TabularModel, World, load_world, solve
+from rlgrid.planning import fractions as rational
 
 
 def probabilities(model: TabularModel) -> FractionRows:

@@ -12,7 +12,7 @@ import pytest
 from test_world import EVERY_KEY
 
 from rlgrid import GridWorld, InputError, World, library
-from rlgrid.schema import read_text
+from rlgrid.toml import read_text
 
 SEEDS = [EVERY_KEY, *(read_text(library.find("envs", name)) for name in library.names("envs") if "50" not in name)]
 LONGEST_SECONDS = 2.0

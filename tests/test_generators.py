@@ -16,8 +16,8 @@ from scipy import ndimage, stats
 
 import rlgrid
 from rlgrid.errors import InputError
-from rlgrid.generators import KINDS, generate_world, parse_size
-from rlgrid.world import World
+from rlgrid.worlds.generators import KINDS, generate_world, parse_size
+from rlgrid.worlds.world import World
 
 SIZES = [(1, 2), (2, 1), (2, 2), (1, 9), (3, 3), (4, 7), (12, 5), (11, 12), (31, 41)]
 MAZES = ["maze", "wilson_maze"]
@@ -174,16 +174,16 @@ def test_the_largest_size(kind: str) -> None:
 def test_the_command_line_prints_the_world() -> None:
     command = "worlds --generate obstacles --size 40x60 --seed 3 --set density=0.4 --set slip=0.2"
     done = subprocess.run(
-        [sys.executable, "-m", "rlgrid.cli", *command.split()], capture_output=True, text=True, check=True
+        [sys.executable, "-m", "rlgrid", *command.split()], capture_output=True, text=True, check=True
     )
     assert World.from_toml(done.stdout) == generate_world("obstacles", (40, 60), seed=3, density=0.4, slip=0.2)
 
 
 COMPILE = """
 import resource, sys
-from rlgrid.model import TabularModel
-from rlgrid.schema import read_text
-from rlgrid.world import World
+from rlgrid.models.model import TabularModel
+from rlgrid.toml import read_text
+from rlgrid.worlds.world import World
 begun = resource.getrusage(resource.RUSAGE_SELF)
 world = World.from_toml(read_text(sys.argv[1]))
 model = TabularModel.from_world(world)

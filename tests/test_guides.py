@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rlgrid.auto import METHODS
-from rlgrid.planner import AVERAGE
+from rlgrid.planning.methods import METHODS
+from rlgrid.planning.solve import AVERAGE
 
 
 @pytest.mark.parametrize(("guide", "least"), [("environments.md", 25), ("planning.md", 37)])

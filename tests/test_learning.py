@@ -14,7 +14,8 @@ from published_worlds import PUBLISHED, published_world
 
 import rlgrid
 from rlgrid import GridWorld, load_agent
-from rlgrid.agent import Agent
+from rlgrid.feeds.feed_for import feed_for
+from rlgrid.learning.agent import Agent
 
 SEEDS = range(5)
 DECAYING = {"kind": "polynomial", "power": 0.8}
@@ -59,7 +60,7 @@ def optimum(env: GridWorld, discount: float, epsilon: float = 0.0) -> np.ndarray
 
 def taught(recipe: str, env: GridWorld, seed: int, steps: int, **settings: Any) -> Agent:
     agent = load_agent(recipe, env, seed=seed, **settings)
-    feed = agent.feed(env)
+    feed = feed_for(agent, env)
     done = 0
     while done < steps:
         done += feed.advance(agent, steps - done, 1_000_000, record=False).steps

@@ -10,9 +10,9 @@ from test_learning import optimum, value_of
 
 import rlgrid
 from rlgrid import ExactError, GridWorld, InputError, load_agent, train
-from rlgrid.feeds import Chunk
-from rlgrid.observers import Observer
-from rlgrid.training import Run
+from rlgrid.feeds.feed import Chunk
+from rlgrid.runs.observer import Observer
+from rlgrid.runs.run import Run
 
 LAKE = GridWorld("frozen_lake_4x4")
 START = LAKE.model.start
@@ -132,7 +132,7 @@ def test_large_models_are_not_solved_unless_one_asks(monkeypatch: pytest.MonkeyP
         "the model has 42,000 states, and by default at most 40,000 are solved before training; "
         "allowed: observers=[ExactError(points=...)]"
     )
-    monkeypatch.setattr("rlgrid.observers.MOST_STATES", 10)
+    monkeypatch.setattr("rlgrid.runs.exact_error.MOST_STATES", 10)
     asked = train(load_agent("q_learning", LAKE), LAKE, steps=1000, observers=[ExactError(points=1)])
     assert len(asked.curve) == 2 and not asked.exact.reason
     with pytest.raises(InputError, match="points: found 0; allowed: a whole number of at least 1"):

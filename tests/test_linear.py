@@ -26,8 +26,9 @@ from rlgrid import (
     on_policy_distribution,
     td_fixed_point,
 )
-from rlgrid.features import fourier, one_hot, polynomial, tile_coding
-from rlgrid.model import as_model
+from rlgrid.approximation.features import fourier, one_hot, polynomial, tile_coding
+from rlgrid.feeds.feed_for import feed_for
+from rlgrid.models.model import as_model
 
 PUBLISHED = {entry["id"]: entry for entry in json.loads((Path(__file__).parent / "published.json").read_text())}
 ZHAO = rlgrid.load_world("zhao_5x5")
@@ -135,10 +136,10 @@ def test_the_update_against_a_loop_over_arrays(recipe: str, kind: dict) -> None:
 @pytest.mark.parametrize("name", ["sarsa_linear", "q_learning_linear", "n-step Sarsa, linear"])
 def test_an_environment_that_is_stepped_gives_the_same_bits(name: str) -> None:
     agent, env = ROLLOUTS[name].make()
-    drive(agent, agent.feed(env), chunks=[1000], steps=500)
+    drive(agent, feed_for(agent, env), chunks=[1000], steps=500)
     again, env = ROLLOUTS[name].make()
     wrapped: gym.Env = TransformReward(env, lambda reward: reward)
-    drive(again, again.feed(wrapped), chunks=[7], steps=500)
+    drive(again, feed_for(again, wrapped), chunks=[7], steps=500)
     assert learned(again) == learned(agent)
 
 
@@ -146,7 +147,7 @@ def test_actions_that_are_not_available_stay_so() -> None:
     env = GridWorld("aima_4x3")
     agent = load_agent("q_learning_linear", env)
     agent.forbid(0, np.array([1, 0, 1, 1]))
-    drive(agent, agent.feed(env), chunks=[100], steps=1000)
+    drive(agent, feed_for(agent, env), chunks=[100], steps=1000)
     assert (
         np.isneginf(agent.q[0]).tolist() == [False, True, False, False]
         and np.isfinite(np.delete(agent.q, 0, axis=0)).all()
@@ -221,7 +222,7 @@ def test_td_linear_and_lstd_come_to_the_fixed_point(kind: dict) -> None:
         runs = []
         for seed in range(12):
             agent = load_agent("td_linear", env, seed=seed, features=kind, step_size=size)
-            drive(agent, agent.feed(env), chunks=[400_000], steps=steps)
+            drive(agent, feed_for(agent, env), chunks=[400_000], steps=steps)
             runs.append(agent.v)
         apart = np.array(runs) - fixed.v
         spreads.append(np.sqrt(np.mean(apart**2)))

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from rlgrid import library
-from rlgrid.generators import generate_world
-from rlgrid.linter import Finding, lint_world
-from rlgrid.model import TabularModel
-from rlgrid.world import World, load_world
+from rlgrid.analysis.linter import Finding, lint_world
+from rlgrid.models.model import TabularModel
+from rlgrid.worlds.generators import generate_world
+from rlgrid.worlds.world import World, load_world
 
 FOUR = 'actions = ["up", "right", "down", "left"]\n'
 WORTH = {
@@ -258,7 +258,7 @@ def test_a_million_cells_take_seconds() -> None:
 
 
 def check(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "rlgrid.cli", "check", *arguments]
+    command = [sys.executable, "-m", "rlgrid", "check", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 

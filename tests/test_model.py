@@ -8,7 +8,8 @@ import pytest
 from plain_run import NOISY
 
 from rlgrid import GridWorld, InputError, TabularModel, World, library, load_world
-from rlgrid.model import as_model, check_policy
+from rlgrid.models.checks import check_policy
+from rlgrid.models.model import as_model
 
 CATALOG = library.names("envs")
 Row = list[tuple[float, int, float, bool]]

@@ -10,9 +10,10 @@ import pytest
 import rlgrid
 from rlgrid import GridWorld, InputError, Observer, TabularModel, evaluate_exact, load_agent, solve, train
 from rlgrid.batch import Batch, joined
-from rlgrid.episode_log import SavedRun
-from rlgrid.feeds import Chunk
-from rlgrid.training import Run, proceed
+from rlgrid.feeds.feed import Chunk
+from rlgrid.runs.run import Run
+from rlgrid.runs.saved_run import SavedRun
+from rlgrid.runs.train import proceed
 
 LAKE = GridWorld("frozen_lake_4x4")
 

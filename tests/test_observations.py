@@ -15,7 +15,7 @@ from gymnasium.utils.env_checker import check_env
 from plain_run import NOISY
 
 from rlgrid import ChangingGridWorld, GridWorld, InputError, World, library, load_world
-from rlgrid.observations import CHANNELS
+from rlgrid.environments.observations import CHANNELS
 
 CATALOG = library.names("envs")
 KINDS = ["index", "coordinates", "one_hot", "image", "window"]

@@ -10,6 +10,7 @@ from experience import recorded, scripted, taught
 
 from rlgrid import GridWorld, TabularModel, evaluate_exact, load_agent
 from rlgrid.batch import Batch, joined
+from rlgrid.feeds.feed_for import feed_for
 
 LEFT = np.array([[1.0, 0.0], [1.0, 0.0]])
 
@@ -128,7 +129,7 @@ def test_first_actions_that_are_not_the_policys_are_corrected(starts: str) -> No
         starts=starts, episode_length=500, credit="together" if starts == "every_pair" else "entry",
         episodes_per_pair=20_000,
     )  # fmt: skip
-    feed = agent.feed(env)
+    feed = feed_for(agent, env)
     episodes = 0
     while episodes < 200_000:
         episodes += len(feed.advance(agent, 1_000_000, 1_000_000, record=False).finished.total)

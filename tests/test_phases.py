@@ -273,12 +273,12 @@ def test_the_4x3_figure_says_what_each_edition_prints(run: Callable[..., Result]
 
 
 def test_a_comparison_can_fail(monkeypatch: pytest.MonkeyPatch, run: Callable[..., Result]) -> None:
-    from rlgrid import reproductions
+    from rlgrid.book import catalog, zhao
 
-    wrong = "0.0 " + reproductions.ZHAO_FIG_3_4_A[4:]
-    monkeypatch.setitem(reproductions.ZHAO_FIG_3_4, "a", (0.9, -1, wrong))
+    wrong = "0.0 " + zhao.ZHAO_FIG_3_4_A[4:]
+    monkeypatch.setitem(zhao.ZHAO_FIG_3_4, "a", (0.9, -1, wrong))
     assert "24 of 25 values as printed (not: row 1, column 1)" in run("book", "zhao", "3.4")[1]
-    assert not reproductions.reproduce("zhao", "3.4").agrees
+    assert not catalog.reproduce("zhao", "3.4").agrees
 
 
 @pytest.mark.parametrize(

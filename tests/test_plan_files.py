@@ -86,7 +86,7 @@ def test_damaged_and_missing_files_are_refused(arrays: dict, tmp_path: Path, mon
             Plan.load(tmp_path / "bad.npz")
     with pytest.raises(InputError, match="there is no such file"):
         Plan.load(tmp_path / "none.npz")
-    monkeypatch.setattr("rlgrid.plan_files.MOST_BYTES", 100)
+    monkeypatch.setattr("rlgrid.planning.plan.MOST_BYTES", 100)
     with pytest.raises(InputError, match="allowed: at most 100"):
         Plan.load(tmp_path / "plan.npz")
 

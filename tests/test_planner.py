@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from scipy.optimize import linprog
 
 from rlgrid.errors import InputError
-from rlgrid.model import TabularModel
-from rlgrid.planner import evaluate_by_sweeps, evaluate_exact, solve
-from rlgrid.world import load_world
+from rlgrid.models.model import TabularModel
+from rlgrid.planning.solve import evaluate_by_sweeps, evaluate_exact, solve
+from rlgrid.worlds.world import load_world
 
 Floats = NDArray[np.float64]
 

@@ -14,9 +14,10 @@ from test_planner import random_model
 from test_properties import examples
 
 from rlgrid import InputError, TabularModel, World, solve
-from rlgrid.graph import rows_at
-from rlgrid.linear_program import basic_policy
-from rlgrid.planner import Plan, evaluate_exact
+from rlgrid.planning.graph import rows_at
+from rlgrid.planning.linear_program import basic_policy
+from rlgrid.planning.plan import Plan
+from rlgrid.planning.solve import evaluate_exact
 
 Floats = NDArray[np.float64]
 

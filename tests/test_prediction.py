@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 
 from rlgrid import GridWorld, evaluate_exact, load_agent
-from rlgrid.agent import Agent
+from rlgrid.feeds.feed_for import feed_for
+from rlgrid.learning.agent import Agent
 
 WORLDS = ["frozen_lake_4x4", "aima_4x3", "random_walk_19", "sutton_4x4", "frozen_lake_8x8"]
 GAMMA = 0.9
@@ -106,7 +107,7 @@ class Exact:
 
 def taught(recipe: str, exact: Exact, seed: int, **settings: Any) -> Agent:
     agent = load_agent(recipe, exact.env, seed=seed, discount=GAMMA, policy=exact.policy, **settings)
-    agent.feed(exact.env).advance(agent, 250_000, 1_000_000, record=False)
+    feed_for(agent, exact.env).advance(agent, 250_000, 1_000_000, record=False)
     return agent
 
 

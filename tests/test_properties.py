@@ -15,7 +15,7 @@ from scipy import stats
 from slow_rules import SlowRules, pay_of
 
 from rlgrid import GridWorld, GridWorldVec, TabularModel, World, load_world, solve
-from rlgrid.rules import compile_world
+from rlgrid.worlds.outcomes import compile_world
 
 LEAST_P = 1e-6
 

@@ -10,8 +10,8 @@ from methods import EVERY_WAY, solve_by
 from numpy.typing import NDArray
 from published_worlds import PUBLISHED, blackjack, gambler, published_policy, published_world, soft
 
-from rlgrid.model import TabularModel
-from rlgrid.planner import evaluate_by_sweeps, evaluate_exact, solve
+from rlgrid.models.model import TabularModel
+from rlgrid.planning.solve import evaluate_by_sweeps, evaluate_exact, solve
 
 GRIDS = [name for name, entry in PUBLISHED.items() if entry["world"]["kind"] == "grid"]
 

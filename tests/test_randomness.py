@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-import rlgrid.kernels  # noqa: F401 (tells Numba about the plain functions)
+import rlgrid.compiled  # noqa: F401 (tells Numba about the plain functions)
 from rlgrid.randomness import new_stream, normal, stream_of, uniform, uniforms
 
 LEAST_P = 1e-6

@@ -15,8 +15,9 @@ from plain_run import NOISY
 
 import rlgrid
 from rlgrid import Constant, Features, GridWorld, Harmonic, InputError, Polynomial, World, library, load_agent
-from rlgrid.recipe import Recipe, read_recipe, recipe_to_toml, to_step_size
-from rlgrid.recipe_keys import HarmonicSize, PolynomialSize
+from rlgrid.feeds.feed_for import feed_for
+from rlgrid.learning.recipe import Recipe, read_recipe, recipe_to_toml, to_step_size
+from rlgrid.learning.recipe_keys import HarmonicSize, PolynomialSize
 
 CATALOG = library.names("agents")
 GUIDE = Path(__file__).parent.parent / "docs" / "agents.md"
@@ -365,9 +366,9 @@ def test_returns_need_episodes_that_end() -> None:
     for name in ("mc_epsilon_greedy", "mc_exploring_starts"):
         with pytest.raises(InputError, match=f"^{name}: in zhao_5x5 episodes never end, and a return has to; allowed"):
             load_agent(name, endless, episode_length=None)
-    assert load_agent("mc_epsilon_greedy", endless, episode_length=50).feed(endless).limit == 50
+    assert feed_for(load_agent("mc_epsilon_greedy", endless, episode_length=50), endless).limit == 50
     limited = World.from_toml(NOISY.replace(", terminal = true", ""))
-    assert load_agent("mc_epsilon_greedy", GridWorld(limited)).feed(GridWorld(limited)).limit == 40
+    assert feed_for(load_agent("mc_epsilon_greedy", GridWorld(limited)), GridWorld(limited)).limit == 40
 
 
 def test_planning_recipes_need_a_model_and_rollouts_an_environment() -> None:

@@ -28,9 +28,15 @@ from rlgrid import (
     mean_estimation,
     sgd,
 )
-from rlgrid.learner import Entry, Learner, NoImprovement, OneStep, land
-from rlgrid.step_sizes import StepSize
-from rlgrid.targets import Return
+from rlgrid.rules.corrections import NoCorrection
+from rlgrid.rules.credits import Entry, land
+from rlgrid.rules.dyna import NoPlanning
+from rlgrid.rules.learner import Learner
+from rlgrid.rules.schedules import NoTally
+from rlgrid.rules.step_sizes import StepSize
+from rlgrid.rules.targets import Return
+from rlgrid.rules.update import NoImprovement
+from rlgrid.rules.windows import OneStep
 
 PUBLISHED = {entry["id"]: entry for entry in json.loads((Path(__file__).parent / "published.json").read_text())}
 CUBE_ROOT = PUBLISHED["zhao_rm_cube"]["values"]
@@ -133,7 +139,8 @@ def test_the_recursion_is_the_learners_update() -> None:
     samples = np.random.default_rng(5).normal(size=200)
     for step_size in STEP_SIZES:
         table, visits, clock = np.full((1, 1), 0.5), np.zeros((1, 1), np.int64), np.zeros(1, np.int64)
-        learner = Learner(table, visits, clock, 0.0, Return(), OneStep(), step_size, Entry(), NoImprovement())
+        choices = (Return(), OneStep(), step_size, Entry(), NoImprovement(), NoCorrection(), NoPlanning(), NoTally())
+        learner = Learner(table, visits, clock, 0.0, *choices)
         path = mean_estimation(samples, step_size=step_size, start=0.5)
         for k, x in enumerate(samples):
             land(learner.credit, learner, 0, 0, x, 1.0)

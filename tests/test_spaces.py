@@ -10,7 +10,7 @@ import pytest
 from gymnasium.spaces import Box, Discrete, MultiDiscrete, Tuple
 
 from rlgrid import InputError, Rollout, TabularModel, evaluate, load_agent, load_world, solve, train
-from rlgrid.spaces import Indexed
+from rlgrid.environments.spaces import Indexed
 
 TAXI = "Taxi-v4" if "Taxi-v4" in gym.registry else "Taxi-v3"
 

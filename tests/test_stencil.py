@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from rlgrid import TabularModel, World, generate_world, library, load_world, solve
-from rlgrid.graph import rows_at
-from rlgrid.methods import Problem
-from rlgrid.stencil import grid_of
+from rlgrid.planning.block_gauss_seidel import grid_of
+from rlgrid.planning.graph import rows_at
+from rlgrid.planning.problem import Problem
 
 WINDY = """
 actions = ["up", "right", "down", "left", "stay"]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from rlgrid import Constant, Harmonic, InputError, Polynomial, find_root, mean_estimation
-from rlgrid.step_sizes import RobbinsMonro, StepSize, rate
+from rlgrid.rules.step_sizes import RobbinsMonro, StepSize, rate
 
 PUBLISHED = {entry["id"]: entry for entry in json.loads((Path(__file__).parent / "published.json").read_text())}
 CUBE_ROOT = PUBLISHED["zhao_rm_cube"]["values"]

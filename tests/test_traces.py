@@ -8,7 +8,8 @@ from experience import episodes_of, recorded, taught
 
 from rlgrid import GridWorld, load_agent
 from rlgrid.batch import Batch
-from rlgrid.feeds import Rollout
+from rlgrid.feeds.feed_for import feed_for
+from rlgrid.feeds.rollout import Rollout
 
 GAMMA, ALPHA = 0.9, 0.2
 KINDS = ["accumulating_trace", "replacing_trace", "dutch_trace"]
@@ -146,7 +147,7 @@ def test_td_lambda_on_the_19_state_walk() -> None:
         errors = []
         for seed in range(40):
             agent = load_agent(recipe, env, seed=seed, discount=1.0, **settings)
-            feed = agent.feed(env)
+            feed = feed_for(agent, env)
             for _ in range(10):
                 feed.collect(agent, episodes=1)
                 errors.append(np.sqrt(np.mean((agent.v[1:-1] - exact) ** 2)))

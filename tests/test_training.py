@@ -17,14 +17,19 @@ from plain_run import ROLLOUTS, STEPS, SWEEPS, drive, hashes, learned, of_episod
 import rlgrid
 from rlgrid import library
 from rlgrid.batch import Batch, joined
-from rlgrid.checkpoint import load_checkpoint, save_checkpoint
+from rlgrid.environments.spaces import model_of
 from rlgrid.errors import InputError
-from rlgrid.feeds import Chunk, Rollout
-from rlgrid.observers import ExactError, Observer, ProgressBar
-from rlgrid.recipe import read_recipe
-from rlgrid.spaces import model_of
-from rlgrid.training import Budget, Run, proceed
-from rlgrid.windows import Window
+from rlgrid.feeds.feed import Chunk
+from rlgrid.feeds.feed_for import feed_for
+from rlgrid.feeds.rollout import Rollout
+from rlgrid.learning.recipe import read_recipe
+from rlgrid.rules.windows import Window
+from rlgrid.runs.checkpoint import load_checkpoint, save_checkpoint
+from rlgrid.runs.exact_error import ExactError
+from rlgrid.runs.observer import Observer
+from rlgrid.runs.progress import ProgressBar
+from rlgrid.runs.run import Budget, Run
+from rlgrid.runs.train import proceed
 
 #: Rollouts whose chunks may be cut anywhere; mc_basic's chunk is one batch.
 FREE = [name for name in ROLLOUTS if name != "mc_basic"]
@@ -82,12 +87,12 @@ def test_compiled_and_plain_runs_agree_bit_for_bit() -> None:
 @pytest.mark.parametrize("name", FREE)
 def test_the_length_of_chunks_changes_nothing(name: str) -> None:
     agent, env = ROLLOUTS[name].make()
-    feed = agent.feed(env)
+    feed = feed_for(agent, env)
     whole = drive(agent, feed, chunks=[STEPS])
     assert len(whole.finished.total) > 0
     for chunks, record in [([1], False), ([7], True), ([1000], False), ([1, 300, 7, 41], True)]:
         again, env = ROLLOUTS[name].make()
-        cut_feed = again.feed(env)
+        cut_feed = feed_for(again, env)
         cut = drive(again, cut_feed, chunks=chunks, record=record)
         assert learned(again) == learned(agent)
         assert of_episodes(cut.finished) == of_episodes(whole.finished)
@@ -98,9 +103,9 @@ def test_the_length_of_chunks_changes_nothing(name: str) -> None:
 
 def test_a_limit_of_episodes_ends_a_chunk_and_changes_nothing() -> None:
     agent, env = ROLLOUTS["q_learning"].make()
-    whole = drive(agent, agent.feed(env), chunks=[STEPS])
+    whole = drive(agent, feed_for(agent, env), chunks=[STEPS])
     again, env = ROLLOUTS["q_learning"].make()
-    feed = again.feed(env)
+    feed = feed_for(again, env)
     steps, lengths = 0, []
     while steps < STEPS:
         chunk = feed.advance(again, STEPS - steps, 3, record=False)
@@ -115,7 +120,7 @@ def test_an_episode_longer_than_the_window_makes_room() -> None:
     agent, env = ROLLOUTS["mc_epsilon_greedy, long"].make()
     assert isinstance(agent.learner.window, Window)
     before = len(agent.learner.window.state)
-    finished = drive(agent, agent.feed(env), chunks=[STEPS]).finished
+    finished = drive(agent, feed_for(agent, env), chunks=[STEPS]).finished
     assert finished.length.max() > before
     assert len(agent.learner.window.state) >= finished.length.max()
 
@@ -123,7 +128,7 @@ def test_an_episode_longer_than_the_window_makes_room() -> None:
 def test_mc_basic_takes_one_batch_a_chunk_whatever_is_asked_for() -> None:
     agent, env = ROLLOUTS["mc_basic"].make()
     again, _ = ROLLOUTS["mc_basic"].make()
-    one, other = agent.feed(env), again.feed(env)
+    one, other = feed_for(agent, env), feed_for(again, env)
     model = env.model
     pairs = int((model.available & ~model.terminal[:, None]).sum())
     for limit in (1, 7, 100_000):
@@ -176,7 +181,7 @@ def test_training_twice_goes_on_where_the_agent_was_but_begins_a_new_episode() -
 @pytest.mark.parametrize("cuts", [[STEPS], [1, 77, 500], [13]], ids=str)
 def test_recorded_batches_teach_a_fresh_agent_the_same(name: str, cuts: list[int]) -> None:
     agent, env = ROLLOUTS[name].make()
-    batch = joined(drive(agent, agent.feed(env), chunks=[1000], record=True).batches)
+    batch = joined(drive(agent, feed_for(agent, env), chunks=[1000], record=True).batches)
     fresh, _ = ROLLOUTS[name].make()
     begin = turn = 0
     while begin < batch.size:
@@ -189,7 +194,7 @@ def test_recorded_batches_teach_a_fresh_agent_the_same(name: str, cuts: list[int
 
 def test_recorded_batches_of_mc_basic_teach_a_fresh_agent_the_same() -> None:
     agent, env = ROLLOUTS["mc_basic"].make()
-    batches = drive(agent, agent.feed(env), chunks=[1], record=True).batches
+    batches = drive(agent, feed_for(agent, env), chunks=[1], record=True).batches
     fresh, _ = ROLLOUTS["mc_basic"].make()
     for batch in batches:
         fresh.update(batch)
@@ -200,7 +205,7 @@ def test_recorded_batches_of_mc_basic_teach_a_fresh_agent_the_same() -> None:
 
 def test_a_batch_that_does_not_fit_is_refused_before_it_reaches_compiled_code() -> None:
     agent, env = ROLLOUTS["q_learning"].make()
-    batch = drive(agent, agent.feed(env), chunks=[10], steps=10, record=True).batches[0]
+    batch = drive(agent, feed_for(agent, env), chunks=[10], steps=10, record=True).batches[0]
     before = learned(agent)
     for name in ("state", "action", "next_state", "next_action"):
         for wrong in (-1, 64):
@@ -221,10 +226,10 @@ def test_a_batch_that_does_not_fit_is_refused_before_it_reaches_compiled_code() 
 @pytest.mark.parametrize("name", [n for n in FREE if n != "mc_exploring_starts"])
 def test_the_loop_for_any_environment_gives_the_same_bits(name: str) -> None:
     agent, env = ROLLOUTS[name].make()
-    compiled_feed = agent.feed(env)
+    compiled_feed = feed_for(agent, env)
     compiled = drive(agent, compiled_feed, chunks=[1000], record=True)
     again, env = ROLLOUTS[name].make()
-    feed = again.feed(the_same(env))
+    feed = feed_for(again, the_same(env))
     assert compiled_feed.model is not None and feed.model is None
     generic = drive(again, feed, chunks=[7, 1000], record=True)
     assert learned(again) == learned(agent)
@@ -237,7 +242,7 @@ def test_the_loop_for_any_environment_gives_the_same_bits(name: str) -> None:
 def test_a_time_limit_of_gymnasium_is_honoured(wrapper) -> None:
     env = wrapper(gym.make("rlgrid/Cliff-v0", max_episode_steps=23))
     agent = rlgrid.load_agent("q_learning", env, seed=3)
-    outcome = drive(agent, agent.feed(env), chunks=[100], record=True)
+    outcome = drive(agent, feed_for(agent, env), chunks=[100], record=True)
     batch = joined(outcome.batches)
     assert outcome.finished.length.max() == 23
     assert (outcome.finished.length[~outcome.finished.terminated] == 23).all()

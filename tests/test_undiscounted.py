@@ -11,9 +11,9 @@ from methods import EVERY_WAY, solve_by
 from numpy.typing import NDArray
 
 from rlgrid.errors import InputError
-from rlgrid.model import TabularModel
-from rlgrid.planner import evaluate_by_sweeps, evaluate_exact, solve
-from rlgrid.world import World
+from rlgrid.models.model import TabularModel
+from rlgrid.planning.solve import evaluate_by_sweeps, evaluate_exact, solve
+from rlgrid.worlds.world import World
 
 
 def world(drawing: str, rules: str = "", actions: str = "up right down left", cells: str = "") -> World:

@@ -22,7 +22,8 @@ from gymnasium.wrappers.vector import (
 from plain_run import NOISY
 
 import rlgrid
-from rlgrid import GridWorld, GridWorldVec, InputError, World, load_world, vector_env
+from rlgrid import GridWorld, GridWorldVec, InputError, World, load_world
+from rlgrid.environments import vector as vector_env
 
 WORLDS = ["frozen_lake_8x8", "four_rooms", "windy_stochastic", "noisy_3x3", "cliff"]
 MODES = list(AutoresetMode)

@@ -11,9 +11,9 @@ import pygame
 import pytest
 
 from rlgrid.errors import InputError
-from rlgrid.view import Layers, Picture
 from rlgrid.view.palette import NEGATIVE, PIT, POSITIVE, WALL, value_colours
-from rlgrid.world import HEADINGS, World
+from rlgrid.view.picture import Layers, Picture
+from rlgrid.worlds.world import HEADINGS, World
 
 EVERY_KIND = """
 actions = ["up", "right", "down", "left", "stay", "up-left"]

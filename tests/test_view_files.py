@@ -13,8 +13,9 @@ import pytest
 from PIL import Image
 
 from rlgrid.errors import InputError
-from rlgrid.view import Layers, Picture, save_gif
-from rlgrid.world import World
+from rlgrid.view.animation import save_gif
+from rlgrid.view.picture import Layers, Picture
+from rlgrid.worlds.world import World
 
 WORLD = World.from_toml("actions = ['left', 'right']\nmap = '''\n...\n...\n..S\n'''")
 

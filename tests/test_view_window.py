@@ -13,8 +13,9 @@ import pygame
 import pytest
 
 import rlgrid.view.window
-from rlgrid.view import Layers, Picture, Window
-from rlgrid.world import World
+from rlgrid.view.picture import Layers, Picture
+from rlgrid.view.window import Window
+from rlgrid.worlds.world import World
 
 WORLD = """
 actions = ["up", "right", "down", "left", "up-left"]

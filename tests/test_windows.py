@@ -10,7 +10,7 @@ from experience import episodes_of, recorded, scripted, taught
 
 from rlgrid import GridWorld, load_agent
 from rlgrid.batch import Batch
-from rlgrid.windows import Window
+from rlgrid.rules.windows import Window
 
 GAMMA, ALPHA = 0.9, 0.2
 

@@ -12,8 +12,9 @@ import pytest
 
 from rlgrid import library
 from rlgrid.errors import InputError
-from rlgrid.schema import MAX_FILE_BYTES, Reward, number_to_toml, to_fraction
-from rlgrid.world import World, load_world
+from rlgrid.toml import MAX_FILE_BYTES
+from rlgrid.worlds.numbers import Reward, number_to_toml, to_fraction
+from rlgrid.worlds.world import World, load_world
 
 CATALOG = library.names("envs")
 PUBLISHED = {entry["id"]: entry for entry in json.loads((Path(__file__).parent / "published.json").read_text())}

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from rlgrid.arrays import Floats, Ints
 from rlgrid.batch import Batch, Transition, transition, write
-from rlgrid.behaviors import draw
-from rlgrid.credits import look
-from rlgrid.dispatch import at
-from rlgrid.kernels import compiled
-from rlgrid.learner import Learner, learn, no_room, settle
+from rlgrid.choices import unsigned
+from rlgrid.compiled import compiled
+from rlgrid.models.sampling import sample
 from rlgrid.randomness import Stream
-from rlgrid.sampling import begin, sample
-from rlgrid.schedules import count
-
-Ints: TypeAlias = NDArray[np.int64]
-Floats: TypeAlias = NDArray[np.float64]
+from rlgrid.rules.behaviors import draw
+from rlgrid.rules.credits import look
+from rlgrid.rules.learner import Learner
+from rlgrid.rules.schedules import count
+from rlgrid.rules.starts import begin
+from rlgrid.rules.update import learn, no_room, settle
 
 
 @compiled
@@ -69,8 +66,8 @@ def interact(
         total += reward
         steps += 1
         if terminated or truncated:
-            finished.total[at(episodes)], finished.length[at(episodes)] = total, elapsed
-            finished.terminated[at(episodes)], finished.final_state[at(episodes)] = terminated, next_state
+            finished.total[unsigned(episodes)], finished.length[unsigned(episodes)] = total, elapsed
+            finished.terminated[unsigned(episodes)], finished.final_state[unsigned(episodes)] = terminated, next_state
             episodes += 1
             state = -1
         else:
@@ -95,7 +92,7 @@ def learn_batch(learner: Learner, batch: Batch, begin_at: int) -> int:
 
 @compiled
 def settle_batch(learner: Learner) -> None:
-    """End a batch: see :func:`rlgrid.learner.settle`."""
+    """End a batch: see :func:`rlgrid.rules.update.settle`."""
     settle(learner)
 
 
@@ -111,11 +108,11 @@ def choose(learner: Learner, behavior: Any, state: int, stream: Stream) -> tuple
 def observe(learner: Learner, behavior: Any, behavior_stream: Stream, batch: Batch, i: int) -> tuple[int, float]:
     """Complete transition i, which another environment made, with its next action, and learn from it."""
     action, probability = 0, 1.0
-    ends = batch.terminated[at(i)] or batch.truncated[at(i)]
-    count(learner.tally, batch.state[at(i)], batch.action[at(i)], ends)
-    look(learner.credit, learner.table, batch.next_state[at(i)])
-    if not batch.terminated[at(i)]:
-        action, probability = draw(behavior, learner.table, batch.next_state[at(i)], behavior_stream)
-    batch.next_action[at(i)] = action
+    ends = batch.terminated[unsigned(i)] or batch.truncated[unsigned(i)]
+    count(learner.tally, batch.state[unsigned(i)], batch.action[unsigned(i)], ends)
+    look(learner.credit, learner.table, batch.next_state[unsigned(i)])
+    if not batch.terminated[unsigned(i)]:
+        action, probability = draw(behavior, learner.table, batch.next_state[unsigned(i)], behavior_stream)
+    batch.next_action[unsigned(i)] = action
     learn(learner, transition(batch, i))
     return action, probability

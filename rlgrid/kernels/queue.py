@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from rlgrid.kernels import compiled
-from rlgrid.kernels.planning import Rows, optimal_backup
-
-Ints: TypeAlias = NDArray[np.int64]
-Floats: TypeAlias = NDArray[np.float64]
+from rlgrid.arrays import Floats, Ints
+from rlgrid.compiled import compiled
+from rlgrid.kernels.sweeps import Rows, optimal_backup
 
 
 class Queue(NamedTuple):

@@ -11,14 +11,12 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from rlgrid.behaviors import Actions
-from rlgrid.dispatch import at
-from rlgrid.kernels import compiled
+from rlgrid.arrays import Bools, Floats, Ints
+from rlgrid.choices import unsigned
+from rlgrid.compiled import compiled
+from rlgrid.rules.behaviors import Actions
 
-Ints: TypeAlias = NDArray[np.int64]
 Places: TypeAlias = NDArray[np.int32]
-Floats: TypeAlias = NDArray[np.float64]
-Bools: TypeAlias = NDArray[np.bool_]
 
 #: States in a block; blocks in the window of a pass; passes by the chosen action between two that look at all.
 BLOCK, WINDOW, FOLLOWING = 256, 512, 4
@@ -61,10 +59,10 @@ def find_patterns(
         h = np.uint64(0xCBF29CE484222325)
         for row in range(s * n_actions, (s + 1) * n_actions):
             h = (h ^ np.uint64(row - s * n_actions + 1)) * np.uint64(0x100000001B3)
-            for i in range(first[at(row)], first[at(row + 1)]):
-                offset = np.int64(next_state[at(i)]) - s
+            for i in range(first[unsigned(row)], first[unsigned(row + 1)]):
+                offset = np.int64(next_state[unsigned(i)]) - s
                 h = (h ^ np.uint64(offset & 0xFFFFFFFF)) * np.uint64(0x9E3779B97F4A7C15)
-                h = (h ^ (h >> np.uint64(29)) ^ np.uint64(code[at(i)])) * np.uint64(0xBF58476D1CE4E5B9)
+                h = (h ^ (h >> np.uint64(29)) ^ np.uint64(code[unsigned(i)])) * np.uint64(0xBF58476D1CE4E5B9)
         h = h ^ (h >> np.uint64(32))
         k = h & mask
         while True:
@@ -72,11 +70,11 @@ def find_patterns(
             if p < 0:
                 if known == len(example):
                     return -1
-                table[k], hashes[at(known)], example[at(known)], pattern[at(s)] = known, h, s, known
+                table[k], hashes[unsigned(known)], example[unsigned(known)], pattern[unsigned(s)] = known, h, s, known
                 known += 1
                 break
-            if hashes[at(p)] == h and alike(first, next_state, code, n_actions, example[at(p)], s):
-                pattern[at(s)] = p
+            if hashes[unsigned(p)] == h and alike(first, next_state, code, n_actions, example[unsigned(p)], s):
+                pattern[unsigned(s)] = p
                 break
             k = (k + np.uint64(1)) & mask
     return known
@@ -88,14 +86,14 @@ def alike(
 ) -> bool:
     """Whether the rows of two states look the same from where each stands."""
     for a in range(n_actions):
-        i, j = first[at(one * n_actions + a)], first[at(other * n_actions + a)]
-        n = first[at(one * n_actions + a + 1)] - i
-        if first[at(other * n_actions + a + 1)] - j != n:
+        i, j = first[unsigned(one * n_actions + a)], first[unsigned(other * n_actions + a)]
+        n = first[unsigned(one * n_actions + a + 1)] - i
+        if first[unsigned(other * n_actions + a + 1)] - j != n:
             return False
         for k in range(n):
-            if code[at(i + k)] != code[at(j + k)]:
+            if code[unsigned(i + k)] != code[unsigned(j + k)]:
                 return False
-            if next_state[at(i + k)] - one != next_state[at(j + k)] - other:
+            if next_state[unsigned(i + k)] - one != next_state[unsigned(j + k)] - other:
                 return False
     return True
 
@@ -113,22 +111,22 @@ def order_states(
     n_states = len(pattern)
     wanted = 0
     for s in range(n_states):
-        wanted += level[at(pattern[at(s)])] >= 0
+        wanted += level[unsigned(pattern[unsigned(s)])] >= 0
     done, found, current = 0, 0, 0
     while found < wanted:
         for s in range(n_states):
-            if place[at(s)] < 0 and level[at(pattern[at(s)])] == current:
-                order[at(found)], place[at(s)] = s, found
+            if place[unsigned(s)] < 0 and level[unsigned(pattern[unsigned(s)])] == current:
+                order[unsigned(found)], place[unsigned(s)] = s, found
                 found += 1
         while done < found:
-            s = order[at(done)]
+            s = order[unsigned(done)]
             done += 1
             for k in range(len(offsets)):
-                t = s - offsets[at(k)]
-                if not 0 <= t < n_states or place[at(t)] >= 0:
+                t = s - offsets[unsigned(k)]
+                if not 0 <= t < n_states or place[unsigned(t)] >= 0:
                     continue
-                if leads[at(pattern[at(t)]), at(k)] and level[at(pattern[at(t)])] >= 0:
-                    order[at(found)], place[at(t)] = t, found
+                if leads[unsigned(pattern[unsigned(t)]), unsigned(k)] and level[unsigned(pattern[unsigned(t)])] >= 0:
+                    order[unsigned(found)], place[unsigned(t)] = t, found
                     found += 1
         current += 1
     return found
@@ -142,14 +140,14 @@ def lay_out(
     """Pattern [m] and neighbours [m, D] of the states in their order; distance [P, D] is 0 where there is none."""
     m = len(out_pattern)
     for j in range(m):
-        s = order[at(j)]
-        p = pattern[at(s)]
-        out_pattern[at(j)] = p
+        s = order[unsigned(j)]
+        p = pattern[unsigned(s)]
+        out_pattern[unsigned(j)] = p
         for d in range(distance.shape[1]):
             t = m
-            if distance[at(p), at(d)] != 0:
-                t = place[at(s + distance[at(p), at(d)])]
-            out_neighbour[at(j), at(d)] = t if t >= 0 else m
+            if distance[unsigned(p), unsigned(d)] != 0:
+                t = place[unsigned(s + distance[unsigned(p), unsigned(d)])]
+            out_neighbour[unsigned(j), unsigned(d)] = t if t >= 0 else m
 
 
 @compiled
@@ -159,13 +157,13 @@ def link_blocks(neighbour: Places, links: Places) -> bool:
     for j in range(m):
         own = j // BLOCK
         for d in range(neighbour.shape[1]):
-            if neighbour[at(j), at(d)] >= m:
+            if neighbour[unsigned(j), unsigned(d)] >= m:
                 continue
-            other = neighbour[at(j), at(d)] // BLOCK
+            other = neighbour[unsigned(j), unsigned(d)] // BLOCK
             k = 0
-            while other != own and k < links.shape[1] and links[at(other), at(k)] != own:
-                if links[at(other), at(k)] < 0:
-                    links[at(other), at(k)] = own
+            while other != own and k < links.shape[1] and links[unsigned(other), unsigned(k)] != own:
+                if links[unsigned(other), unsigned(k)] < 0:
+                    links[unsigned(other), unsigned(k)] = own
                 else:
                     k += 1
             if k == links.shape[1]:
@@ -192,25 +190,25 @@ def guess(stencil: Stencil, v: Floats) -> None:
     for j in range(len(stencil.pattern)):
         best = -np.inf
         for a in range(n_actions):
-            r = int(stencil.pattern[at(j)]) * n_actions + a
-            total, stay = stencil.constant[at(r)], 0.0
+            r = int(stencil.pattern[unsigned(j)]) * n_actions + a
+            total, stay = stencil.constant[unsigned(r)], 0.0
             for d in range(side_count(stencil)):
-                t = stencil.neighbour[at(j), at(d)]
+                t = stencil.neighbour[unsigned(j), unsigned(d)]
                 if j <= t < len(stencil.pattern):
-                    stay += stencil.weight[at(r), at(d)]
+                    stay += stencil.weight[unsigned(r), unsigned(d)]
                 else:
-                    total += stencil.weight[at(r), at(d)] * v[at(t)]
+                    total += stencil.weight[unsigned(r), unsigned(d)] * v[unsigned(t)]
             if stay < STAYS:
                 best = max(best, total / (1.0 - stay))
-        v[at(j)] = best if best > -np.inf else 0.0
+        v[unsigned(j)] = best if best > -np.inf else 0.0
 
 
 @compiled
 def rule_value(stencil: Stencil, r: int, j: int, v: Floats) -> float:
     """Value of state j under rule r, with staying solved for."""
-    q: float = stencil.constant[at(r)]
+    q: float = stencil.constant[unsigned(r)]
     for d in range(side_count(stencil)):
-        q += stencil.weight[at(r), at(d)] * v[at(stencil.neighbour[at(j), at(d)])]
+        q += stencil.weight[unsigned(r), unsigned(d)] * v[unsigned(stencil.neighbour[unsigned(j), unsigned(d)])]
     return q
 
 
@@ -220,15 +218,15 @@ def improve(stencil: Stencil, begin: int, end: int, v: Floats, rule: Places) -> 
     n_actions = action_count(stencil)
     change = 0.0
     for j in range(begin, end):
-        r = int(stencil.pattern[at(j)]) * n_actions
+        r = int(stencil.pattern[unsigned(j)]) * n_actions
         best, chosen = rule_value(stencil, r, j, v), r
         for a in range(1, n_actions):
             q = rule_value(stencil, r + a, j, v)
             if q > best:
                 best, chosen = q, r + a
-        change = max(change, abs(best - v[at(j)]))
-        v[at(j)] = best
-        rule[at(j)] = chosen
+        change = max(change, abs(best - v[unsigned(j)]))
+        v[unsigned(j)] = best
+        rule[unsigned(j)] = chosen
     return change
 
 
@@ -236,7 +234,7 @@ def improve(stencil: Stencil, begin: int, end: int, v: Floats, rule: Places) -> 
 def follow(stencil: Stencil, begin: int, end: int, v: Floats, rule: Places) -> None:
     """Give states the value of their remembered rule, in order."""
     for j in range(begin, end):
-        v[at(j)] = rule_value(stencil, rule[at(j)], j, v)
+        v[unsigned(j)] = rule_value(stencil, rule[unsigned(j)], j, v)
 
 
 @compiled
@@ -255,23 +253,23 @@ def relax(
         passes += 1
         lowest = n_blocks
         for block in range(low, high):
-            if not hot[at(block)]:
+            if not hot[unsigned(block)]:
                 continue
             begin, end = block * BLOCK, min(m, (block + 1) * BLOCK)
-            hot[at(block)] = False
+            hot[unsigned(block)] = False
             if improve(stencil, begin, end, v, rule) > theta:
-                hot[at(block)] = True
+                hot[unsigned(block)] = True
                 for k in range(links.shape[1]):
-                    if links[at(block), at(k)] < 0:
+                    if links[unsigned(block), unsigned(k)] < 0:
                         break
-                    hot[at(links[at(block), at(k)])] = True
-                    lowest = min(lowest, links[at(block), at(k)])
+                    hot[unsigned(links[unsigned(block), unsigned(k)])] = True
+                    lowest = min(lowest, links[unsigned(block), unsigned(k)])
         low = min(low, lowest)
-        while low < n_blocks and not hot[at(low)]:
+        while low < n_blocks and not hot[unsigned(low)]:
             low += 1
         for _ in range(FOLLOWING):
             for block in range(low, min(n_blocks, low + WINDOW)):
-                if hot[at(block)] and rule[at(block * BLOCK)] >= 0:
+                if hot[unsigned(block)] and rule[unsigned(block * BLOCK)] >= 0:
                     follow(stencil, block * BLOCK, min(m, (block + 1) * BLOCK), v, rule)
     return low, passes
 
@@ -282,11 +280,11 @@ def residual(stencil: Stencil, v: Floats) -> tuple[float, float]:
     n_actions = action_count(stencil)
     change, size = 0.0, 0.0
     for j in range(len(stencil.pattern)):
-        old = v[at(j)]
+        old = v[unsigned(j)]
         best = -np.inf
         for a in range(n_actions):
-            r = int(stencil.pattern[at(j)]) * n_actions + a
-            best = max(best, stencil.moving[at(r)] * (rule_value(stencil, r, j, v) - old))
+            r = int(stencil.pattern[unsigned(j)]) * n_actions + a
+            best = max(best, stencil.moving[unsigned(r)] * (rule_value(stencil, r, j, v) - old))
         change = max(change, abs(best))
         size = max(size, abs(old))
     return change, size

@@ -6,24 +6,21 @@ of arrays apart at the call would take two more.
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rlgrid.arrays import Bools, Floats, Ints
 from rlgrid.batch import Batch
-from rlgrid.behaviors import draw
-from rlgrid.dispatch import at
-from rlgrid.kernels import compiled
-from rlgrid.sampling import sample, sample_start
-from rlgrid.tables import Tables
+from rlgrid.choices import unsigned
+from rlgrid.compiled import compiled
+from rlgrid.models.sampling import sample, sample_start
+from rlgrid.models.tables import Tables
+from rlgrid.rules.behaviors import draw
 
 #: Autoreset modes.
 NEXT_STEP, SAME_STEP, DISABLED = 0, 1, 2
-
-Ints: TypeAlias = NDArray[np.int64]
-Bools: TypeAlias = NDArray[np.bool_]
-Floats: TypeAlias = NDArray[np.float64]
 
 
 @compiled
@@ -32,12 +29,12 @@ def refused(
 ) -> int:
     """The first environment whose action is not available, or that waits for a reset; -1: none."""
     for i in range(begin, end):
-        if over[at(i)] and mode == NEXT_STEP:
+        if over[unsigned(i)] and mode == NEXT_STEP:
             continue
-        if over[at(i)] or actions[at(i)] < 0 or actions[at(i)] >= n_actions:
+        if over[unsigned(i)] or actions[unsigned(i)] < 0 or actions[unsigned(i)] >= n_actions:
             return i
-        row = place[0, at(i)] * n_actions + actions[at(i)]
-        if first[at(row)] == first[at(row + 1)]:
+        row = place[0, unsigned(i)] * n_actions + actions[unsigned(i)]
+        if first[unsigned(row)] == first[unsigned(row + 1)]:
             return i
     return -1
 
@@ -67,22 +64,24 @@ def step_each(
         start_state, start_cumulative,
     )  # fmt: skip
     for i in range(begin, end):
-        if over[at(i)] and mode == NEXT_STEP:
-            state, pay, ends, cut = sample_start(tables, stream[at(i)]), 0.0, False, False
-            place[1, at(i)] = 0
+        if over[unsigned(i)] and mode == NEXT_STEP:
+            state, pay, ends, cut = sample_start(tables, stream[unsigned(i)]), 0.0, False, False
+            place[1, unsigned(i)] = 0
         else:
-            state, pay, ends = sample(tables, place[0, at(i)] * n_actions + actions[at(i)], stream[at(i)])
-            place[1, at(i)] += 1
-            cut = not ends and place[1, at(i)] >= limit
+            state, pay, ends = sample(
+                tables, place[0, unsigned(i)] * n_actions + actions[unsigned(i)], stream[unsigned(i)]
+            )
+            place[1, unsigned(i)] += 1
+            cut = not ends and place[1, unsigned(i)] >= limit
             if mode == SAME_STEP:
-                out_last[at(i)] = state
+                out_last[unsigned(i)] = state
                 if ends or cut:
-                    state = sample_start(tables, stream[at(i)])
-                    place[1, at(i)] = 0
-        place[0, at(i)] = state
-        over[at(i)] = (ends or cut) and mode != SAME_STEP
-        out_state[at(i)], out_reward[at(i)] = state, pay
-        out_flags[0, at(i)], out_flags[1, at(i)] = ends, cut
+                    state = sample_start(tables, stream[unsigned(i)])
+                    place[1, unsigned(i)] = 0
+        place[0, unsigned(i)] = state
+        over[unsigned(i)] = (ends or cut) and mode != SAME_STEP
+        out_state[unsigned(i)], out_reward[unsigned(i)] = state, pay
+        out_flags[0, unsigned(i)], out_flags[1, unsigned(i)] = ends, cut
     return -1
 
 
@@ -96,27 +95,31 @@ def roll_each(
     policy = behavior.probability
     n_actions = policy.shape[1]
     for i in range(begin, end):
-        if over[at(i)]:
-            place[0, at(i)], place[1, at(i)], over[at(i)] = sample_start(tables, stream[at(i)]), 0, False
-        state, elapsed = place[0, at(i)], place[1, at(i)]
-        action, probability = draw(behavior, policy, state, behavior_stream[at(i)])
+        if over[unsigned(i)]:
+            place[0, unsigned(i)], place[1, unsigned(i)], over[unsigned(i)] = (
+                sample_start(tables, stream[unsigned(i)]),
+                0,
+                False,
+            )
+        state, elapsed = place[0, unsigned(i)], place[1, unsigned(i)]
+        action, probability = draw(behavior, policy, state, behavior_stream[unsigned(i)])
         for k in range(i * steps, (i + 1) * steps):
-            next_state, reward, ends = sample(tables, state * n_actions + action, stream[at(i)])
+            next_state, reward, ends = sample(tables, state * n_actions + action, stream[unsigned(i)])
             elapsed += 1
             cut = not ends and elapsed >= limit
-            batch.state[at(k)], batch.action[at(k)], batch.reward[at(k)] = state, action, reward
-            batch.next_state[at(k)], batch.behavior_probability[at(k)] = next_state, probability
-            batch.terminated[at(k)], batch.truncated[at(k)] = ends, cut
+            batch.state[unsigned(k)], batch.action[unsigned(k)], batch.reward[unsigned(k)] = state, action, reward
+            batch.next_state[unsigned(k)], batch.behavior_probability[unsigned(k)] = next_state, probability
+            batch.terminated[unsigned(k)], batch.truncated[unsigned(k)] = ends, cut
             state = next_state
             if ends:
-                batch.next_action[at(k)] = 0
+                batch.next_action[unsigned(k)] = 0
             else:
-                action, probability = draw(behavior, policy, state, behavior_stream[at(i)])
-                batch.next_action[at(k)] = action
+                action, probability = draw(behavior, policy, state, behavior_stream[unsigned(i)])
+                batch.next_action[unsigned(k)] = action
             if ends or cut:
-                state, elapsed = sample_start(tables, stream[at(i)]), 0
-                action, probability = draw(behavior, policy, state, behavior_stream[at(i)])
-        place[0, at(i)], place[1, at(i)] = state, elapsed
+                state, elapsed = sample_start(tables, stream[unsigned(i)]), 0
+                action, probability = draw(behavior, policy, state, behavior_stream[unsigned(i)])
+        place[0, unsigned(i)], place[1, unsigned(i)] = state, elapsed
 
 
 @compiled
@@ -124,6 +127,6 @@ def start_each(tables: Tables, place: Ints, over: Bools, stream: NDArray[np.uint
     """Begin an episode in the chosen environments."""
     for i in range(len(chosen)):
         if chosen[i]:
-            place[0, at(i)] = sample_start(tables, stream[at(i)])
-            place[1, at(i)] = 0
-            over[at(i)] = False
+            place[0, unsigned(i)] = sample_start(tables, stream[unsigned(i)])
+            place[1, unsigned(i)] = 0
+            over[unsigned(i)] = False

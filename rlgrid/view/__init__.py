@@ -1,13 +1,10 @@
-"""Pictures of worlds: a pygame renderer that reads a World and plain arrays, nothing else."""
+"""Pictures of worlds: a pygame renderer that reads a world and plain arrays, nothing else.
+
+Imports worlds.
+"""
 
 from __future__ import annotations
 
 import os
 
-os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")  # before pygame is first imported
-
-from rlgrid.view.animation import save_gif
-from rlgrid.view.picture import Layers, Picture
-from rlgrid.view.window import Window
-
-__all__ = ["Layers", "Picture", "Window", "save_gif"]
+os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")  # before pygame is first imported, by one of the files here

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pygame
 
 from rlgrid.errors import InputError
-from rlgrid.world import World
+from rlgrid.worlds.world import World
 
 MARGIN = 16  # around the board
 HEADER = 42  # the caption's line, above the board

@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import pygame
-from numpy.typing import NDArray
 
+from rlgrid.arrays import Bools, Floats
 from rlgrid.view import palette
 from rlgrid.view.layout import Layout
 from rlgrid.view.shapes import Canvas, fitting_size, write
-from rlgrid.world import MOVES
+from rlgrid.worlds.world import MOVES
 
 SMALLEST_ARROW = 8  # pixels
 SMALLEST_NUMBER = 26  # a smaller cell shows its value by colour alone
@@ -23,9 +23,6 @@ NEGLIGIBLE = 0.02  # less probable actions get no arrow
 LEVELS = 32  # lengths of an arrow and strengths of a path that are told apart
 TAIL = 400  # states of the trajectory that are drawn
 MOST_PIXELS = 8_000_000  # kept in sprites, 32 MB
-
-Bools = NDArray[np.bool_]
-Floats = NDArray[np.float64]
 
 
 def paint_values(surface: pygame.Surface, layout: Layout, values: Floats, shown: Bools) -> None:

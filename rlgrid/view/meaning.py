@@ -8,10 +8,9 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from rlgrid.schema import Reward
-from rlgrid.world import FLOOR, START, Cell, World
-
-Bools = NDArray[np.bool_]
+from rlgrid.arrays import Bools
+from rlgrid.worlds.numbers import Reward
+from rlgrid.worlds.world import FLOOR, START, Cell, World
 
 AWAY = ">"  # begins the letter of a jump whose far end has no letter of its own
 

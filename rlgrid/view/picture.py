@@ -19,7 +19,7 @@ from rlgrid.view.board import paint_cells, paint_ground
 from rlgrid.view.layout import HEADER, MARGIN, lay_out
 from rlgrid.view.meaning import read_meaning
 from rlgrid.view.shapes import render
-from rlgrid.world import World
+from rlgrid.worlds.world import World
 
 CAPTION_SIZE = 22
 

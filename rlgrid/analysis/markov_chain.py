@@ -1,0 +1,222 @@
+"""What happens under a policy: visits, steps to the end, where episodes end, and the variance of the return.
+
+All from the Markov chain that the policy makes of the model, by sparse direct solves. What never ends is found on the
+chain's graph first, so that an infinite number is reported as one. With P [S, S] the probabilities of going on, r the
+mean rewards and d the start distribution:
+
+- visits d P^0 + γ d P + γ² d P² + ... = d (I - γ P)^-1 (Puterman, Markov Decision Processes, Sec. 6.9);
+- steps (I - P)^-1 1, and probabilities of an end (I - P)^-1 (probability of that end in one step)
+  (Kemeny & Snell, Finite Markov Chains, Theorems 3.5.4 and 3.5.5);
+- variance: σ²(s) = E[(R + γ v(S') - v(s))² + γ² σ²(S')], with v(S') = σ²(S') = 0 at an end
+  (Sobel, The variance of discounted Markov decision processes, Journal of Applied Probability 19 (1982), Theorem 1).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from rlgrid.arrays import Bools, Floats
+from rlgrid.errors import InputError
+from rlgrid.kernels.sweeps import Rows
+from rlgrid.models.checks import check_policy, resolve_discount
+from rlgrid.models.model import TabularModel, as_model
+from rlgrid.models.tables import Tables
+from rlgrid.planning.graph import recurrent_classes, rows_at, towards
+from rlgrid.planning.solve import Source, evaluate_exact
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+
+class _Chain(NamedTuple):
+    """A model under a policy."""
+
+    model: TabularModel
+    policy: Floats  # [S, A]
+    going: csr_array[np.float64]  # [S, S] probability of going on
+    rows: Rows  # at discount 1
+    used: Bools  # [S A] rows that the policy takes
+    endless: Bools  # [S] states in classes that are never left and never end
+
+
+def occupancy(source: Source, policy: ArrayLike, *, discount: float | None = None) -> Floats:
+    """Expected visits of each state in an episode from the start distribution, the visit at time t counted γ^t, [S].
+
+    A visit is a time at which an action is taken, so the cell in which an episode ends does not count: the sum is the
+    expected (discounted) length, and ``occupancy @ mean reward`` the expected return. At discount 1 a state to which
+    the policy comes back for ever has infinitely many. Times the policy, it is the occupancy of states and actions.
+
+    Raises:
+        InputError: for a policy that does not fit.
+
+    >>> import rlgrid
+    >>> world = rlgrid.load_world("random_walk_5")
+    >>> visits = occupancy(world, [[0.5, 0.5]] * world.n_states, discount=1)
+    >>> visits.round(9).tolist(), float(visits.sum().round(9))
+    ([0.0, 1.0, 2.0, 3.0, 2.0, 1.0, 0.0], 9.0)
+    """
+    chain = _chain(source, policy)
+    gamma = resolve_discount(discount, chain.model.discount)
+    start = np.where(chain.model.terminal, 0.0, chain.model.start)
+    if gamma < 1:
+        return _solve(chain.going, start, gamma, transposed=True)
+    reached = chain.model.reached(chain.used)
+    start[chain.endless] = 0.0
+    visits = _solve(_without(chain.going, chain.endless), start, 1.0, transposed=True)
+    visits[chain.endless] = np.where(reached[chain.endless], np.inf, 0.0)
+    return visits
+
+
+def expected_steps(source: Source, policy: ArrayLike) -> Floats:
+    """Expected steps to the end of the episode from each state, [S]; infinite where it may never end.
+
+    >>> import rlgrid
+    >>> world = rlgrid.load_world("random_walk_5")
+    >>> expected_steps(world, [[0.5, 0.5]] * world.n_states).round(9).tolist()
+    [0.0, 5.0, 8.0, 9.0, 8.0, 5.0, 0.0]
+    """
+    chain = _chain(source, policy)
+    lost, _ = towards(chain.rows, chain.used, chain.endless)
+    one = np.where(chain.model.terminal | lost, 0.0, 1.0)
+    steps = _solve(_without(chain.going, lost), one, 1.0)
+    steps[lost] = np.inf
+    return steps
+
+
+def end_probability(source: Source, policy: ArrayLike, cells: ArrayLike | None = None) -> Floats:
+    """Probability that an episode from each state ends in one of ``cells`` (by default: that it ends at all), [S].
+
+    ``cells`` are states, or bool [S]. An episode that starts in a terminal state has ended there.
+
+    >>> import rlgrid
+    >>> world = rlgrid.load_world("frozen_lake_4x4")
+    >>> plan = rlgrid.solve(world, "policy_iteration")
+    >>> round(17 * float(end_probability(world, plan.policy, world.where("G"))[0]), 9)
+    14.0
+    """
+    chain = _chain(source, policy)
+    n_states = chain.model.n_states
+    wanted = np.ones(n_states, np.bool_) if cells is None else _as_mask(cells, n_states)
+    at_once = _ends(chain, wanted)
+    at_once[chain.model.terminal] = wanted[chain.model.terminal]
+    probability = _solve(_without(chain.going, chain.endless), at_once, 1.0)
+    # Rounding must not hide a certain end, nor make one of what cannot be.
+    surely = ~towards(chain.rows, chain.used, chain.endless)[0]
+    return np.where(surely, 1.0, probability) if cells is None else np.clip(probability, 0.0, 1.0)
+
+
+def end_distribution(source: Source, policy: ArrayLike) -> Floats:
+    """Probability that an episode from the start distribution ends in each cell, [S].
+
+    The sum is below 1 where episodes may never end. An exit ends where it is taken.
+
+    >>> import rlgrid
+    >>> world = rlgrid.load_world("aima_4x3")
+    >>> ends = end_distribution(world, rlgrid.solve(world).policy)
+    >>> {symbol: round(float(ends[world.where(symbol)[0]]), 4) for symbol in "PN"}
+    {'P': 0.9863, 'N': 0.0137}
+    """
+    chain = _chain(source, policy)
+    model, t = chain.model, chain.model.tables
+    visits = occupancy(model, policy, discount=1)
+    visits[chain.endless] = 0.0
+    row = model.row_of_outcome
+    share = (visits[:, None] * chain.policy).ravel()[row] * np.where(t.terminated, t.probability, 0.0)[t.code]
+    ends: Floats = np.bincount(t.next_state, share, model.n_states).astype(np.float64)
+    return ends + np.where(model.terminal, model.start, 0.0)
+
+
+def return_variance(source: Source, policy: ArrayLike, *, discount: float | None = None) -> Floats:
+    """Variance of the return from each state under a policy, [S]; the noise of rewards counts.
+
+    At discount 1 it is infinite where rewards with a mean of 0 are drawn for ever.
+
+    Raises:
+        InputError: where the policy does not fit, or has an infinite or undefined value at discount 1.
+
+    >>> import rlgrid
+    >>> world = rlgrid.load_world("frozen_lake_4x4")
+    >>> p, variance = 14 / 17, return_variance(world, rlgrid.solve(world, "policy_iteration").policy)[0]
+    >>> bool(abs(variance - p * (1 - p)) < 1e-12)
+    True
+    """
+    chain = _chain(source, policy)
+    model, t = chain.model, chain.model.tables
+    gamma = resolve_discount(discount, model.discount)
+    v = evaluate_exact(model, policy, discount=gamma)
+    row = model.row_of_outcome
+    ahead = np.where(t.terminated[t.code], 0.0, gamma * v[t.next_state])
+    surprise = (t.reward[t.code] + ahead - v[row // model.n_actions]) ** 2 + reward_variance(t)[t.code]
+    share = chain.policy.ravel()[row] * t.probability[t.code]
+    spread: Floats = np.bincount(row // model.n_actions, share * surprise, model.n_states).astype(np.float64)
+    spread[model.terminal] = 0.0
+    if gamma < 1:
+        return _solve(chain.going, spread, gamma**2)
+    noisy = chain.endless & (spread > ZERO_SPREAD * max(1.0, float(np.abs(v).max()) ** 2))
+    infinite, _ = towards(chain.rows, chain.used, noisy)
+    spread[infinite | chain.endless] = 0.0
+    variance = _solve(_without(chain.going, infinite | chain.endless), spread, 1.0)
+    variance[infinite] = np.inf
+    return variance
+
+
+#: A variance of one step within this, relative to the values squared, is rounding.
+ZERO_SPREAD = 1e-24
+
+
+def reward_variance(tables: Tables) -> Floats:
+    """Variance of the reward of each distinct outcome, [C]."""
+    t = tables
+    share = np.diff(t.noise_cumulative, axis=1, prepend=0.0)
+    mean = (share * t.noise_values).sum(axis=1)
+    variance = (share * (t.noise_values - mean[:, None]) ** 2).sum(axis=1) + t.noise_std**2
+    return np.where(t.noise >= 0, variance[t.noise], 0.0) if len(variance) else np.zeros(len(t.noise))
+
+
+def _chain(source: Source, policy: ArrayLike) -> _Chain:
+    model = as_model(source)
+    checked = check_policy(model, policy)
+    rows, used = rows_at(model, 1.0), checked.ravel() > 0
+    endless = recurrent_classes(rows, used) >= 0
+    return _Chain(model, checked, model.chain(checked)[0], rows, used, endless)
+
+
+def _ends(chain: _Chain, cells: Bools) -> Floats:
+    """Probability of ending in one of the cells with the next step, [S]."""
+    model, t = chain.model, chain.model.tables
+    row = model.row_of_outcome
+    share = np.where(t.terminated, t.probability, 0.0)[t.code] * cells[t.next_state] * chain.policy.ravel()[row]
+    return np.bincount(row // model.n_actions, share, model.n_states).astype(np.float64)
+
+
+def _as_mask(cells: ArrayLike, n_states: int) -> Bools:
+    array = np.atleast_1d(np.asarray(cells))
+    if array.dtype == np.bool_ and array.shape == (n_states,):
+        return array
+    if array.ndim != 1 or array.dtype.kind not in "iu" or not ((array >= 0) & (array < n_states)).all():
+        raise InputError(f"cells: found {cells!r:.60}; allowed: states from 0 to {n_states - 1}, or bool [S]")
+    mask = np.zeros(n_states, np.bool_)
+    mask[array] = True
+    return mask
+
+
+def _without(matrix: csr_array[np.float64], states: Bools) -> csr_array[np.float64]:
+    """The matrix with the rows and columns of some states set to 0."""
+    if not states.any():
+        return matrix
+    from scipy.sparse import csr_array, diags_array
+
+    keep = diags_array((~states).astype(np.float64))
+    return csr_array(keep @ matrix @ keep)
+
+
+def _solve(matrix: csr_array[np.float64], right: Floats, gamma: float, *, transposed: bool = False) -> Floats:
+    """x with x = right + gamma P x, or the same with P transposed."""
+    from scipy.sparse import csc_array, eye_array
+    from scipy.sparse.linalg import splu
+
+    system = eye_array(matrix.shape[0]) - gamma * (matrix.T if transposed else matrix)
+    return np.asarray(splu(csc_array(system)).solve(right), dtype=np.float64)

@@ -1,0 +1,213 @@
+"""Phases: between which values of a world's numbers the optimal policies stay the same.
+
+Where a number of the world moves, v* = max over policies of v_policy, and an optimal policy stays optimal for a while.
+``phases`` finds those intervals of one number, ``phase_diagram`` the regions of two.
+
+Between two values a and b with optimal policies p and q it looks where v_p and v_q, summed over the states, are equal.
+If p is still optimal there, this is the one point at which the optimum changes; if not, some third policy is better
+there, and both halves are searched in the same way. The value of a policy is affine in a reward, so that v* is convex
+and piecewise affine in it. Then a policy that is optimal at a and at b is optimal between them, and this search, the
+method of Eisner and Severance (Mathematical techniques for efficient record segmentation in large shared databases,
+Journal of the ACM 23 (1976)), finds every phase. In a discount or a probability values are rational, and a policy may
+come back: there the search begins on a grid, and a phase that lies between two of its points can be missed.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rlgrid.arrays import Floats
+from rlgrid.errors import InputError
+from rlgrid.models.checks import resolve_discount
+from rlgrid.models.model import TabularModel
+from rlgrid.planning.plan import Plan
+from rlgrid.planning.solve import evaluate_exact, solve
+from rlgrid.worlds.parameters import with_number
+from rlgrid.worlds.world import World
+
+#: A policy whose values are within this of v*, relative to the largest value, counts as optimal.
+OPTIMAL = 1e-9
+
+#: The ends of a range are moved inwards by this share of it: at the very end (a step reward of 0, a slip of 0)
+#: everything may tie, or nothing end.
+INSET = 1e-6
+
+#: The search goes no further than to this share of the range.
+RESOLUTION = 1e-9
+
+#: Spacing of floats just above 1.
+EPS = float(np.finfo(np.float64).eps)
+
+
+class Phase(NamedTuple):
+    """An interval in which the set of optimal policies is one and the same."""
+
+    low: float
+    high: float
+    plan: Plan  # solved in the middle of the interval
+
+    @property
+    def policy(self) -> Floats:
+        """An optimal policy, [S, A]."""
+        return self.plan.policy
+
+    @property
+    def optimal_actions(self) -> NDArray[np.bool_]:
+        """All optimal actions, bool [S, A]."""
+        return self.plan.optimal_actions
+
+
+def phases(
+    world: World, path: str, between: tuple[float, float], *, discount: float | None = None, samples: int = 33
+) -> list[Phase]:
+    """The intervals of one number of a world in which the set of optimal policies does not change.
+
+    Args:
+        world: the world; its other numbers stay as they are.
+        path: the number, as in :func:`with_number`.
+        between: the range of the number. Its ends are open: nothing is said about the ends themselves, nor about the
+            outermost millionth of the range on either side.
+        discount: by default the world's own, else 0.99.
+        samples: points of the grid that the search begins on, for a number that is no reward. For a reward (in
+            ``reward`` or ``cells``) the ends are enough: no phase can be missed.
+
+    Returns:
+        Phases in order; each begins where the one before ends. Where two meet, both their policies are optimal.
+        The points are exact up to rounding, and no phase is missed but one that is shorter than 1e-9 of the range, or
+        in which the optimum is less than 1e-9 (relative to the largest value) above both neighbours.
+
+    Raises:
+        InputError: for a number that the world does not have, a value in the range that is not allowed, or one at which
+            the optimum is infinite or undefined.
+
+    >>> import rlgrid
+    >>> for phase in phases(rlgrid.load_world("aima_4x3"), "reward.step", (-2, 0))[-3:]:
+    ...     print(f"{phase.low:.4f} {phase.high:.4f}")
+    -0.0448 -0.0274
+    -0.0274 -0.0221
+    -0.0221 0.0000
+    """
+    low, high = _checked_range(path, between)
+    family = Family(world, path, discount, RESOLUTION * (high - low))
+    inset = INSET * (high - low)
+    n_points = 2 if family.affine else max(2, samples)
+    points = [family.point(value) for value in np.linspace(low + inset, high - inset, n_points).tolist()]
+    found: list[_Piece] = []
+    for left, right in pairwise(points):
+        for piece in family.pieces(left, right):
+            if found and family.same(found[-1], piece):
+                found[-1] = found[-1]._replace(high=piece.high)
+            else:
+                found.append(piece)
+    found[0] = found[0]._replace(low=low)
+    found[-1] = found[-1]._replace(high=high)
+    return [Phase(piece.low, piece.high, family.point((piece.low + piece.high) / 2).plan) for piece in found]
+
+
+class Point(NamedTuple):
+    """The world at one value of the number, and its optimum."""
+
+    at: float
+    model: TabularModel
+    discount: float
+    plan: Plan
+
+
+class _Piece(NamedTuple):
+    """An interval with a policy [S, A] that is optimal in it."""
+
+    low: float
+    high: float
+    policy: Floats
+
+
+class Family:
+    """A world as a function of one of its numbers."""
+
+    def __init__(self, world: World, path: str, discount: float | None, resolution: float = 0.0) -> None:
+        if path == "discount" and discount is not None:
+            raise InputError(f"discount: found {discount:g} beside a range of it; allowed: one of them")
+        self.world, self.path, self.resolution = world, path, resolution
+        self.affine = path.split(".")[0] in ("reward", "cells")
+        self.discount = resolve_discount(discount, world.discount)
+        self.model = TabularModel.from_world(world)
+
+    def at(self, value: float) -> tuple[TabularModel, float]:
+        if self.path == "discount":
+            return self.model, resolve_discount(value)
+        return TabularModel.from_world(with_number(self.world, self.path, value)), self.discount
+
+    def point(self, value: float) -> Point:
+        model, discount = self.at(value)
+        try:
+            return Point(value, model, discount, solve(model, "policy_iteration", discount=discount))
+        except InputError as error:
+            raise InputError(f"{error} ({self.path} = {value:.6g})") from None
+
+    def same(self, left: _Piece, right: _Piece) -> bool:
+        """Whether two neighbouring intervals belong to one phase."""
+        if np.array_equal(left.policy, right.policy):
+            return True
+        return holds(left.policy, self.point((right.low + right.high) / 2))
+
+    def pieces(self, left: Point, right: Point) -> list[_Piece]:
+        """Pieces from one point to another."""
+        p, q = left.plan.policy, right.plan.policy
+        if holds(p, right):
+            return [_Piece(left.at, right.at, p)]
+        if holds(q, left):
+            return [_Piece(left.at, right.at, q)]
+        middle = self.point(self._crossing(left, right))
+        if right.at - left.at <= self.resolution or (holds(p, middle) and holds(q, middle)):
+            return [_Piece(left.at, middle.at, p), _Piece(middle.at, right.at, q)]
+        return self.pieces(left, middle) + self.pieces(middle, right)
+
+    def _crossing(self, left: Point, right: Point) -> float:
+        """Where the optimal policies of two points have equal values, summed over the states; else the middle."""
+        from scipy.optimize import brentq
+
+        def lead(model: TabularModel, discount: float) -> float:
+            p, q = (float(_values(model, discount, point.plan.policy).sum()) for point in (left, right))
+            return p - q if np.isfinite(p) or np.isfinite(q) else 0.0
+
+        ends = lead(left.model, left.discount), lead(right.model, right.discount)
+        if ends[0] > 0 > ends[1] and np.isfinite(ends).all():
+            margin, width = self.resolution / 2, right.at - left.at
+            if self.affine:
+                root = left.at + width * ends[0] / (ends[0] - ends[1])
+            else:
+                root = float(
+                    brentq(lambda value: lead(*self.at(value)), left.at, right.at, xtol=1e-15 * width, rtol=4 * EPS)
+                )
+            if left.at + margin < root < right.at - margin:
+                return root
+        return (left.at + right.at) / 2
+
+
+def _values(model: TabularModel, discount: float, policy: Floats) -> Floats:
+    """v_policy [S]; minus infinity where it has no finite value."""
+    try:
+        return evaluate_exact(model, policy, discount=discount)
+    except InputError:
+        return np.full(model.n_states, -np.inf)
+
+
+def holds(policy: Floats, point: Point) -> bool:
+    """Whether a policy is optimal at a point."""
+    v = point.plan.v
+    gap = (v - _values(point.model, point.discount, policy)).max()
+    return bool(gap <= OPTIMAL * max(1.0, np.abs(v).max()))
+
+
+def _checked_range(path: str, between: tuple[float, float]) -> tuple[float, float]:
+    try:
+        low, high = (float(end) for end in between)
+    except (TypeError, ValueError):
+        low = high = np.nan
+    if not low < high or not np.isfinite([low, high]).all():
+        raise InputError(f"{path}: found the range {between}; allowed: two finite numbers, the smaller one first")
+    return low, high

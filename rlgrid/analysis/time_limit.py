@@ -1,0 +1,29 @@
+"""What a plan is worth from the start, and what a world's time limit takes away from it."""
+
+from __future__ import annotations
+
+from rlgrid.models.model import TabularModel
+from rlgrid.planning.plan import Plan
+from rlgrid.planning.solve import solve
+
+#: Outcomes to look at for the optimum within the limit; more would take longer than some ten seconds.
+PATIENCE = 2**31
+
+
+def start_values(plan: Plan, model: TabularModel) -> dict[str, float]:
+    """The plan's mean value over the start distribution, and the best within the model's time limit.
+
+    ``value``; and ``value_within_limit`` where the model has a limit that the plan does not know of, unless that would
+    take long. The latter is the optimum of policies that may count their steps.
+
+    >>> import rlgrid
+    >>> model = rlgrid.TabularModel.from_world(rlgrid.load_world("frozen_lake_4x4"))
+    >>> {key: round(value, 4) for key, value in start_values(solve(model), model).items()}
+    {'value': 0.8235, 'value_within_limit': 0.7442}
+    """
+    value = {"value": float(model.start @ plan.v)}
+    limit = model.max_episode_steps
+    if limit is None or plan.horizon is not None or limit * len(model.tables.next_state) > PATIENCE:
+        return value
+    within = solve(model, "backward_induction", discount=plan.discount, epsilon=plan.epsilon)
+    return value | {"value_within_limit": float(model.start @ within.v)}

@@ -1,0 +1,4 @@
+"""Figures of books computed anew and held against what is printed.
+
+Imports planning and analysis.
+"""

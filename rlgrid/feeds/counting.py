@@ -1,0 +1,102 @@
+"""Feeds of agents that plan: the exact model, solved at once; a model counted on the way, solved again and again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import gymnasium
+import numpy as np
+from numpy.typing import NDArray
+
+from rlgrid.batch import empty_batch, joined
+from rlgrid.feeds.feed import Chunk
+from rlgrid.feeds.rollout import Rollout
+from rlgrid.models.counting import condensed
+from rlgrid.models.model import TabularModel
+
+if TYPE_CHECKING:
+    from rlgrid.batch import Batch
+    from rlgrid.learning.actor import Actor
+
+
+class Counting:
+    """Steps through an environment; a model is counted from all of them, and solved anew every so many steps.
+
+    With ``prior`` = 0 the agent takes the likeliest model for the true one (certainty equivalence); with a prior its
+    posterior's mean, or with ``sample`` a draw from it (posterior sampling: Strens 2000; Osband et al. 2013). Actions
+    of which nothing is known keep the agent's initial value.
+
+    Args:
+        env: as for :class:`rlgrid.Rollout`.
+        every: steps between two solutions.
+        method: of :func:`rlgrid.solve`.
+        prior, prior_reward: of :meth:`rlgrid.TabularModel.from_batch`.
+        sample: draw from the posterior.
+        initial_value: of an action of which nothing is known.
+        episode_length, seed: as for the rollout.
+    """
+
+    def __init__(
+        self,
+        env: gymnasium.Env[Any, Any] | TabularModel,
+        *,
+        every: int,
+        method: str,
+        prior: float,
+        prior_reward: float,
+        sample: bool,
+        initial_value: float,
+        episode_length: int | None,
+        seed: int,
+    ) -> None:
+        self.rollout = Rollout(env, episode_length=episode_length, seed=seed)
+        self.model: TabularModel | None = self.rollout.model  # the true one, for observers; the agent does not see it
+        self.every, self.method, self.initial_value = every, method, initial_value
+        self.prior, self.prior_reward, self.sample = prior, prior_reward, sample
+        self.seed = seed
+        self.taken = np.zeros(1, dtype=np.int64)
+        self._seen = empty_batch(0)  # counted up to the latest solution, so that the length of chunks does not matter
+        self._new: list[Batch] = []  # since then
+
+    def prepare(self, agent: Actor) -> None:
+        """Load or compile the loop."""
+        self.rollout.prepare(agent)
+
+    def advance(self, agent: Actor, max_steps: int, max_episodes: int, *, record: bool) -> Chunk:
+        """Act, count, and solve where it is due."""
+        left = self.every - int(self.taken[0]) % self.every
+        chunk = self.rollout.advance(agent, min(max_steps, left), max_episodes, record=True)
+        assert chunk.batch is not None
+        self._new.append(chunk.batch)
+        self.taken[0] += chunk.steps
+        if chunk.steps == left:
+            self._solve(agent)
+        return chunk if record else chunk._replace(batch=None)
+
+    def _solve(self, agent: Actor) -> None:
+        from rlgrid.planning.solve import solve  # loads Numba
+
+        self._seen, self._new = condensed(joined([self._seen, *self._new]), *agent.shape), []
+        table = agent.learner.table
+        available = table > -np.inf
+        model = TabularModel.from_batch(
+            self._seen,
+            *agent.shape,
+            prior=self.prior,
+            prior_reward=self.prior_reward,
+            seed=np.random.default_rng([self.seed, int(self.taken[0])]) if self.sample else None,
+            available=available if self.prior else None,
+        )
+        q = solve(model, self.method, discount=agent.learner.discount, tol=1e-6).q
+        table[...] = np.where(available, np.where(model.available, q, self.initial_value), -np.inf)
+
+    def make_room(self, seen: int, new: int) -> None:
+        """Room for what a checkpoint has: outcomes counted, and transitions since the last solution."""
+        self._seen, self._new = empty_batch(seen), [empty_batch(new)]
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """That of the rollout, what was counted, and what is to be counted."""
+        self._new = [joined([empty_batch(0), *self._new])]
+        parts = (("seen", self._seen), ("new", self._new[0]))
+        counted = {f"{part}.{name}": column for part, batch in parts for name, column in batch._asdict().items()}
+        return self.rollout.state() | {"taken": self.taken} | counted

@@ -1,0 +1,42 @@
+"""Solution: the exact model, solved at once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import gymnasium
+from numpy.typing import NDArray
+
+from rlgrid.feeds.feed import Chunk, no_episodes
+from rlgrid.models.model import TabularModel, as_model
+
+if TYPE_CHECKING:
+    from rlgrid.learning.actor import Actor
+
+
+class Solution:
+    """The exact model, solved by one of the planner's methods; that is one sweep.
+
+    Args:
+        source: an environment with a model, or a model.
+        method: of :func:`rlgrid.solve`.
+    """
+
+    def __init__(self, source: gymnasium.Env[Any, Any] | TabularModel, method: str) -> None:
+        self.model: TabularModel | None = as_model(source)
+        self.method = method
+
+    def prepare(self, agent: Actor) -> None:
+        """Nothing: what a method compiles depends on what it meets."""
+
+    def advance(self, agent: Actor, max_steps: int, max_episodes: int, *, record: bool) -> Chunk:
+        """Solve, and put the action values into the agent's table."""
+        from rlgrid.planning.solve import solve  # loads Numba
+
+        assert self.model is not None
+        agent.learner.table[...] = solve(self.model, self.method, discount=agent.learner.discount).q
+        return Chunk(None, no_episodes(), 1)
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Nothing: every solution is alike."""
+        return {}

@@ -1,0 +1,153 @@
+"""Actor: something that acts and learns, as feeds see it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rlgrid.batch import Batch, check_batch
+from rlgrid.errors import InputError, shown
+from rlgrid.randomness import Stream, new_stream
+from rlgrid.rules.behaviors import Behavior, Stored
+from rlgrid.rules.corrections import NoCorrection
+from rlgrid.rules.credits import Nowhere
+from rlgrid.rules.dyna import NoPlanning
+from rlgrid.rules.learner import Learner
+from rlgrid.rules.schedules import NoTally
+from rlgrid.rules.step_sizes import Constant
+from rlgrid.rules.targets import Return
+from rlgrid.rules.traces import Trace
+from rlgrid.rules.update import NoImprovement
+from rlgrid.rules.windows import OneStep, Window
+
+#: A return that waits longer than so many steps would fill the memory.
+_LONGEST_EPISODE = 2**24
+
+
+class Actor:
+    """Something that acts and learns, as feeds see it.
+
+    Attributes:
+        learner: table, counters and choices, as compiled code reads them.
+        behavior: how it acts.
+        streams: random streams of the behavior and of the learner.
+    """
+
+    def __init__(self, learner: Learner, behavior: Behavior, n_actions: int, streams: list[Stream]) -> None:
+        self.learner = learner
+        self.behavior = behavior
+        self.n_actions = n_actions
+        self.streams = streams
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """States and actions."""
+        return len(self.learner.table), self.n_actions
+
+    def act(self, state: int) -> int:
+        """Draw an action for a state.
+
+        Raises:
+            InputError: for a state that is not one.
+        """
+        if not 0 <= int(state) < len(self.learner.table):
+            raise InputError(f"state: found {state}; allowed: 0 to {len(self.learner.table) - 1}")
+        from rlgrid.kernels.interaction import choose  # Numba loads when it is used
+
+        action, _ = choose(self.learner, self.behavior, int(state), self.streams[0])
+        return int(action)
+
+    def update(self, batch: Batch) -> None:
+        """Learn from a batch: its transitions in order, then what lands at its end."""
+        from rlgrid.kernels.interaction import learn_batch
+
+        check_batch(batch, *self.shape)
+        done = learn_batch(self.learner, batch, 0)
+        while done < batch.size:
+            self.make_room()
+            done = learn_batch(self.learner, batch, done)
+        self.settle()
+
+    def forbid(self, state: int, mask: NDArray[np.int8] | None) -> None:
+        """Take actions whose mask [A] is 0 out of a state's choice, as environments ask for in ``info``.
+
+        An action that is not available is worth -inf, here as everywhere.
+
+        Raises:
+            InputError: where the mask is no [A], or allows no action.
+        """
+        if mask is None:
+            return
+        allowed = np.asarray(mask) != 0
+        if allowed.shape != (self.n_actions,) or not allowed.any():
+            raise InputError(
+                f"action_mask: found {shown(np.asarray(mask).tolist())} in state {state}; "
+                f"allowed: {self.n_actions} numbers, at least one of them not 0"
+            )
+        if self.learner.table.shape[1] == self.n_actions:
+            self.learner.table[state, ~allowed] = -np.inf
+        for policy in self.stored:
+            kept = np.where(allowed, policy[state], 0.0)
+            policy[state] = kept / kept.sum() if kept.any() else allowed / allowed.sum()
+
+    @property
+    def stored(self) -> list[NDArray[np.float64]]:
+        """The stored policies, live [S, A]."""
+        return [self.behavior.probability] if isinstance(self.behavior, Stored) else []
+
+    def settle(self) -> None:
+        """End a batch."""
+        from rlgrid.kernels.interaction import settle_batch
+
+        settle_batch(self.learner)
+
+    def make_room(self, window: int = 0, credit: int = 0) -> None:
+        """Double what is full of transitions that wait for the end of a long episode.
+
+        Args:
+            window, credit: their lengths, where they have to be at least so long.
+        """
+        learner = self.learner
+        if isinstance(learner.window, Window):
+            learner = learner._replace(
+                window=_longer(learner.window, ("state", "action", "reward", "probability"), window)
+            )
+        if isinstance(learner.credit, Trace):
+            learner = learner._replace(credit=_longer(learner.credit, ("state", "column", "size"), credit))
+        self.learner = learner
+
+
+def _longer(waiting: Any, names: tuple[str, ...], least: int) -> Any:
+    """A window or trace with room; as it is where it has some."""
+    columns = {name: getattr(waiting, name) for name in names}
+    size = len(waiting.state)
+    while size < least or size == waiting.span[1] - waiting.span[0]:
+        if size >= _LONGEST_EPISODE:
+            raise InputError(
+                f"an episode has gone on for {size:,} steps, and what is learned waits for its end; "
+                f"allowed: an episode_length below {_LONGEST_EPISODE:,}, or a policy that ends"
+            )
+        columns = {name: np.concatenate([column, np.zeros_like(column)]) for name, column in columns.items()}
+        size = 2 * size
+    return waiting._replace(**columns)
+
+
+def policy_actor(policy: NDArray[np.float64], seed: np.random.SeedSequence) -> Actor:
+    """Acts by a policy [S, A] and learns nothing."""
+    learner = Learner(
+        table=np.zeros((len(policy), 1)),
+        visits=np.zeros((len(policy), 1), np.int64),
+        clock=np.zeros(1, np.int64),
+        discount=0.0,
+        target=Return(),
+        window=OneStep(),
+        step_size=Constant(0.0),
+        credit=Nowhere(),
+        improvement=NoImprovement(),
+        correction=NoCorrection(),
+        planning=NoPlanning(),
+        tally=NoTally(),
+    )
+    return Actor(learner, Stored(policy), policy.shape[1], [new_stream(seed)])

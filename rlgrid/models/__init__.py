@@ -1,0 +1,4 @@
+"""Models: a world, an environment or experience as sparse rows of outcomes.
+
+Imports worlds.
+"""

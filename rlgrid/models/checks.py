@@ -1,0 +1,44 @@
+"""Checks of discounts and policies against a model."""
+
+from __future__ import annotations
+
+from numbers import Real
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from rlgrid.arrays import Bools, Floats
+from rlgrid.errors import InputError, numbers, shown
+from rlgrid.models.model import TabularModel
+from rlgrid.models.tables import ROW_SUM_TOLERANCE
+
+#: Where neither the caller nor the recipe nor the world names a discount.
+DEFAULT_DISCOUNT = 0.99
+
+
+def resolve_discount(*candidates: float | None) -> float:
+    """The first discount that is given."""
+    for discount in candidates:
+        if discount is not None:
+            if not (isinstance(discount, Real) and 0 <= discount <= 1):
+                raise InputError(f"discount: found {shown(discount)}; allowed: 0 to 1")
+            return float(discount)
+    return DEFAULT_DISCOUNT
+
+
+def check_policy(model: TabularModel, policy: ArrayLike) -> Floats:
+    """A policy [S, A] as contiguous floats; its rows have to be probabilities of available actions."""
+    return check_probabilities(policy, model.available)
+
+
+def check_probabilities(policy: ArrayLike, available: Bools, name: str = "policy") -> Floats:
+    """A policy as contiguous floats; its rows have to be probabilities of the actions in ``available`` [S, A]."""
+    array = np.ascontiguousarray(numbers(name, policy, f"{available.shape}, [S, A]"))
+    if array.shape != available.shape:
+        raise InputError(f"{name}: found shape {array.shape}; allowed: {available.shape}, [S, A]")
+    wrong = ~(np.isclose(array.sum(axis=1), 1.0, rtol=0, atol=ROW_SUM_TOLERANCE) & (array >= 0).all(axis=1))
+    wrong |= ((array > 0) & ~available).any(axis=1)
+    if wrong.any():
+        s = int(np.argmax(wrong))
+        raise InputError(f"{name}: found {array[s].tolist()} in state {s}; allowed: probabilities of available actions")
+    return array

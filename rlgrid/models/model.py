@@ -1,0 +1,356 @@
+"""TabularModel: what every action in every state leads to, as sparse rows of outcomes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from rlgrid.arrays import Bools, Floats
+from rlgrid.batch import Batch, check_batch
+from rlgrid.errors import InputError
+from rlgrid.models.counting import counted_tables
+from rlgrid.models.tables import Spread, Tables, blocks, check_tables, merge_outcomes, row_sums, spread, to_cumulative
+from rlgrid.models.toy_text import ToyText, read_toy_text, write_toy_text
+from rlgrid.models.wrappers import transparent_base
+from rlgrid.worlds.outcomes import Outcome, compile_world
+from rlgrid.worlds.world import World
+
+if TYPE_CHECKING:
+    import gymnasium
+    from scipy.sparse import csr_array
+
+
+class TabularModel:
+    """A finite Markov decision process: sparse rows of outcomes, one row for each state and action.
+
+    A row without outcomes is an action that is not available there. States in which every outcome ends the
+    episode where it stands, at no reward, are terminal. The discount belongs to the learner; a world's suggestion is
+    kept in ``discount``.
+
+    Build one with :meth:`from_world`, :meth:`from_env` or :meth:`from_arrays`.
+
+    >>> import rlgrid
+    >>> model = TabularModel.from_world(rlgrid.load_world("frozen_lake_4x4"))
+    >>> model.n_states, model.n_actions, int(model.terminal.sum())
+    (16, 4, 5)
+    """
+
+    def __init__(
+        self,
+        tables: Tables,
+        n_states: int,
+        n_actions: int,
+        *,
+        name: str = "model",
+        discount: float | None = None,
+        shape: tuple[int, int] | None = None,
+        actions: Sequence[str] | None = None,
+        max_episode_steps: int | None = None,
+        outcomes: tuple[Outcome, ...] | None = None,
+        terminal: Bools | None = None,
+    ) -> None:
+        self.tables = tables
+        self.n_states = n_states
+        self.n_actions = n_actions
+        self.name = name
+        self.discount = discount
+        self.shape = shape or (1, n_states)
+        self.actions = tuple(actions or (str(a) for a in range(n_actions)))
+        self.max_episode_steps = max_episode_steps
+        self.outcomes = outcomes
+        self._declared_terminal = terminal
+        check_tables(tables, n_states, n_actions, name)
+
+    @classmethod
+    def from_world(cls, world: World) -> TabularModel:
+        """Compile a world's rules; rewards that are distributions enter by their mean and are drawn when sampled."""
+        table = compile_world(world)
+        starts = world.starts
+        rewards = [outcome.reward for outcome in table.outcomes]
+        noisy = [reward for reward in dict.fromkeys(rewards) if not reward.is_constant]
+        width = max([len(reward.values) for reward in noisy], default=1)
+        values, cumulative = np.zeros((len(noisy), width)), np.ones((len(noisy), width))
+        for i, reward in enumerate(noisy):
+            values[i, : len(reward.values)] = [float(v) for v in reward.values]
+            cumulative[i, : len(reward.values) - 1] = np.cumsum([float(p) for p in reward.probabilities])[:-1]
+        tables = Tables(
+            first=table.first,
+            next_state=table.next_state,
+            code=table.code,
+            probability=np.array([float(outcome.probability) for outcome in table.outcomes]),
+            reward=np.array([float(reward.mean) for reward in rewards]),
+            terminated=np.array([outcome.terminated for outcome in table.outcomes]),
+            noise=np.array([noisy.index(reward) if reward in noisy else -1 for reward in rewards], dtype=np.int64),
+            noise_values=values,
+            noise_cumulative=cumulative,
+            noise_std=np.array([reward.std for reward in noisy], dtype=np.float64),
+            start_state=starts.astype(np.int64),
+            start_cumulative=to_cumulative(np.full(len(starts), 1.0 / len(starts))),
+        )
+        return cls(
+            tables,
+            world.n_states,
+            world.n_actions,
+            name=world.name,
+            discount=world.discount,
+            shape=world.shape,
+            actions=world.actions,
+            max_episode_steps=world.max_episode_steps,
+            outcomes=table.outcomes,
+            terminal=world.mask("wall") | world.mask("terminal"),
+        )
+
+    @classmethod
+    def from_env(cls, env: gymnasium.Env[Any, Any]) -> TabularModel:
+        """The model of an environment that has the toy-text ``P[state][action] = [(probability, next, reward, done)]``.
+
+        States that are only ever entered with ``done`` become terminal, whatever ``P`` says goes on after them. Where
+        the environment has an ``action_mask(state)``, the actions that it rules out are not available.
+
+        Raises:
+            InputError: where the environment has no ``P``, or its rows are not probabilities.
+        """
+        base: Any = transparent_base(env)
+        if base is None:
+            raise InputError(
+                f"{env}: it may change what is seen or paid, so its model is not known; allowed: the env itself"
+            )
+        if isinstance(own := getattr(base, "model", None), cls):
+            return own
+        name = env.spec.id if env.spec else type(base).__name__
+        if (rows := getattr(base, "P", None)) is None:
+            raise InputError(
+                f"{name}: it has no model (no table P); allowed: learning from samples, or TabularModel.from_batch"
+            )
+        n_actions = int(base.action_space.n)
+        n_states, row, probability, next_state, reward, done = read_toy_text(rows, n_actions, name)
+        if callable(mask := getattr(base, "action_mask", None)):  # as Taxi says which actions do something
+            allowed = np.array([np.asarray(mask(s)) != 0 for s in range(n_states)]).ravel()[row]
+            row, probability, next_state = row[allowed], probability[allowed], next_state[allowed]
+            reward, done = reward[allowed], done[allowed]
+        desc = getattr(base, "desc", None)
+        shape = getattr(base, "shape", None) or (desc.shape if desc is not None else None)
+        start = np.asarray(getattr(base, "initial_state_distrib", np.ones(n_states)), dtype=np.float64)
+        outcomes = row, next_state, probability, reward, done
+        return cls(
+            merge_outcomes(*outcomes, n_states, n_actions, start=start, name=name),
+            n_states,
+            n_actions,
+            name=name,
+            shape=shape if shape and int(np.prod(shape)) == n_states else None,
+            max_episode_steps=env.spec.max_episode_steps if env.spec else None,
+        )
+
+    @classmethod
+    def from_arrays(
+        cls,
+        P: ArrayLike,
+        R: ArrayLike,
+        *,
+        terminal: ArrayLike | None = None,
+        available: ArrayLike | None = None,
+        start: ArrayLike | None = None,
+        discount: float | None = None,
+        name: str = "model",
+    ) -> TabularModel:
+        """A model from arrays.
+
+        Args:
+            P: transition probabilities [S, A, S].
+            R: rewards [S, A], or [S, A, S] where they depend on the next state.
+            terminal: bool [S]; entering such a state ends the episode.
+            available: bool [S, A]; rows of actions that are not available are left out.
+            start: start distribution [S]; uniform over the states that are not terminal by default.
+            discount: a suggestion for planners and learners.
+            name: shown in messages.
+
+        Raises:
+            InputError: for shapes that do not fit, rows that do not add up to 1, or rewards that are not finite.
+
+        >>> model = TabularModel.from_arrays(P=[[[0.0, 1.0]], [[0.0, 1.0]]], R=[[1.0], [0.0]], terminal=[False, True])
+        >>> model.terminal
+        array([False,  True])
+        """
+        try:
+            P, R = np.asarray(P, dtype=np.float64), np.asarray(R, dtype=np.float64)
+        except ValueError:
+            raise InputError(f"{name}: P, R: allowed: arrays of numbers") from None
+        if P.ndim != 3 or 0 in P.shape or P.shape[0] != P.shape[2] or R.shape not in (P.shape, P.shape[:2]):
+            raise InputError(
+                f"{name}: found P {P.shape} and R {R.shape}; allowed: P [S, A, S] with R [S, A] or [S, A, S]"
+            )
+        n_states, n_actions = P.shape[:2]
+        ends = np.zeros(n_states, dtype=np.bool_) if terminal is None else np.asarray(terminal, dtype=np.bool_)
+        usable = (
+            np.ones((n_states, n_actions), dtype=np.bool_) if available is None else np.asarray(available, np.bool_)
+        )
+        if ends.shape != (n_states,) or usable.shape != (n_states, n_actions):
+            raise InputError(
+                f"{name}: found terminal {ends.shape} and available {usable.shape}; allowed: [S] and [S, A]"
+            )
+        usable = usable | ends[:, None]
+        s, a, t = np.nonzero((P != 0) & usable[:, :, None])
+        reward = R[s, a, t] if R.ndim == 3 else R[s, a]
+        begin = np.where(ends, 0.0, 1.0) if start is None else np.asarray(start, dtype=np.float64)
+        outcomes = s * n_actions + a, t, P[s, a, t], reward, ends[t]
+        tables = merge_outcomes(*outcomes, n_states, n_actions, start=begin, name=name, terminal=ends)
+        return cls(tables, n_states, n_actions, name=name, discount=discount)
+
+    @classmethod
+    def from_batch(
+        cls,
+        batch: Batch,
+        n_states: int | None = None,
+        n_actions: int | None = None,
+        *,
+        prior: float = 0.0,
+        prior_reward: float = 0.0,
+        seed: int | np.random.Generator | None = None,
+        available: ArrayLike | None = None,
+        start: ArrayLike | None = None,
+        discount: float | None = None,
+        name: str = "counted",
+    ) -> TabularModel:
+        """A model counted from experience; :mod:`rlgrid.models.counting` says how.
+
+        With ``prior`` = 0 it is the one of maximum likelihood: an action that was never taken is not available, and a
+        state in which none was taken absorbs. Rewards enter by their mean for each outcome. A sweep's batch gives the
+        exact model back.
+
+        Args:
+            batch: transitions; their weights count.
+            n_states, n_actions: by default as many as occur.
+            prior: Dirichlet pseudo-count of every next state of every available action; then every state can be left.
+            prior_reward: reward that the belief begins with; a high one makes what is unknown attractive.
+            seed: draws a model from the posterior; without it, its mean is taken. Only with a prior.
+            available: bool [S, A], with a prior; all actions by default.
+            start: start distribution [S]; uniform over the states acted in by default.
+            discount: a suggestion for planners and learners.
+            name: shown in messages.
+
+        Raises:
+            InputError: for an empty batch, or arguments that do not fit.
+
+        >>> import rlgrid
+        >>> model = rlgrid.TabularModel.from_world(rlgrid.load_world("frozen_lake_4x4"))
+        >>> again = TabularModel.from_batch(rlgrid.Sweep(model).batch)
+        >>> bool(abs(rlgrid.solve(again, discount=1).v - rlgrid.solve(model, discount=1).v).max() < 1e-12)
+        True
+        """
+        shape = check_batch(batch, n_states, n_actions)
+        tables = counted_tables(batch, *shape, prior, prior_reward, seed, available, start, name)
+        return cls(tables, *shape, name=name, discount=discount)
+
+    @property
+    def row_length(self) -> NDArray[np.int64]:
+        """Number of outcomes of each row, [S A]."""
+        return np.diff(self.tables.first)
+
+    @cached_property
+    def drawn(self) -> Tables | Spread:
+        """The tables in the form that is fastest to draw from."""
+        return spread(self.tables)
+
+    @cached_property
+    def available(self) -> Bools:
+        """Which actions there are in each state, bool [S, A]."""
+        return (self.row_length > 0).reshape(self.n_states, self.n_actions)
+
+    @cached_property
+    def expected_reward(self) -> Floats:
+        """Mean reward r(s, a), [S, A]; 0 for an action that is not available."""
+        t = self.tables
+        return row_sums(t, t.probability * t.reward).reshape(self.n_states, self.n_actions)
+
+    @property
+    def row_of_outcome(self) -> NDArray[np.int64]:
+        """Row ``state * n_actions + action`` of each outcome, [N]."""
+        return np.repeat(np.arange(self.n_states * self.n_actions), self.row_length)
+
+    @cached_property
+    def terminal(self) -> Bools:
+        """States that absorb, bool [S]: a world's walls and terminal cells; elsewhere states in which every outcome
+        stays, ends the episode and pays 0."""
+        if self._declared_terminal is not None:
+            return self._declared_terminal
+        t = self.tables
+        rests = t.terminated & (t.reward == 0) & (t.noise < 0)
+        terminal = np.ones(self.n_states, dtype=np.bool_)
+        for rows, outcomes, row in blocks(t):
+            state = (rows.start + row) // self.n_actions
+            terminal[state[~rests[t.code[outcomes]] | (t.next_state[outcomes] != state)]] = False
+        return terminal
+
+    @cached_property
+    def start(self) -> Floats:
+        """Start distribution, [S]."""
+        distribution = np.zeros(self.n_states)
+        distribution[self.tables.start_state] = np.diff(self.tables.start_cumulative, prepend=0.0)
+        return distribution
+
+    @cached_property
+    def reachable(self) -> Bools:
+        """States that some policy reaches from the start distribution, bool [S]."""
+        return self.reached(np.ones(self.n_states * self.n_actions, np.bool_))
+
+    def reached(self, rows: Bools) -> Bools:
+        """States that are reached from the start distribution by the actions in ``rows`` [S A], bool [S]."""
+        from scipy.sparse import csr_array  # SciPy loads when it is used
+        from scipy.sparse.csgraph import breadth_first_order
+
+        t, n = self.tables, self.n_states
+        used = rows[self.row_of_outcome]
+        counts = np.add.reduceat(np.append(used, False), t.first[:: self.n_actions])[:-1]  # outcomes used in each state
+        starts = t.start_state  # reached from one more node, from which the search begins
+        ends = np.cumsum(np.concatenate([[0], counts, [len(starts)]]))
+        target = np.concatenate([t.next_state[used], starts.astype(np.int32)])
+        graph = csr_array((np.ones(len(target)), target, ends), shape=(n + 1, n + 1))
+        found = np.zeros(n + 1, np.bool_)
+        found[breadth_first_order(graph, n, return_predecessors=False)] = True
+        return found[:n]
+
+    def can_terminate(self, rows: Bools) -> bool:
+        """Whether the actions in ``rows`` [S A] can lead from a start to the end of an episode."""
+        acting = rows & np.repeat(self.reached(rows), self.n_actions)
+        return bool((acting[self.row_of_outcome] & self.tables.terminated[self.tables.code]).any())
+
+    @cached_property
+    def P(self) -> ToyText:
+        """The toy-text form ``P[state][action] = [(probability, next_state, reward, terminated)]``, made when used."""
+        return write_toy_text(self.tables, self.n_states, self.n_actions)
+
+    def chain(self, policy: Floats) -> tuple[csr_array[np.float64], Floats]:
+        """The Markov chain under a policy [S, A]: probabilities [S, S] of going on, and mean rewards [S].
+
+        Outcomes that end the episode carry no probability of going on, so rows may add up to less than 1.
+        """
+        from scipy.sparse import csr_array
+
+        t = self.tables
+        row = self.row_of_outcome
+        weight = policy.ravel()[row] * np.where(t.terminated, 0.0, t.probability)[t.code]
+        kept = weight != 0
+        state = row[kept] // self.n_actions
+        shape = (self.n_states, self.n_states)
+        matrix = csr_array((weight[kept], (state, t.next_state[kept])), shape=shape)
+        matrix.sum_duplicates()
+        return matrix, (policy * self.expected_reward).sum(axis=1)
+
+
+def as_model(source: World | TabularModel | gymnasium.Env[Any, Any]) -> TabularModel:
+    """A model from whatever has one: a world (which is compiled once), a model, or an environment with ``P``."""
+    if isinstance(source, TabularModel):
+        return source
+    if isinstance(source, World):
+        kept = source.__dict__  # where its other derived arrays are, too
+        if "model" not in kept:
+            kept["model"] = TabularModel.from_world(source)
+        model: TabularModel = kept["model"]
+        return model
+    if hasattr(source, "unwrapped"):
+        return TabularModel.from_env(source)
+    raise InputError(f"model: found {type(source).__name__}; allowed: a World, a TabularModel or an environment with P")

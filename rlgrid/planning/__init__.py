@@ -1,0 +1,4 @@
+"""Exact planning: methods, proven bounds, and plans.
+
+Imports models and kernels, and no rule of learning.
+"""

@@ -1,0 +1,194 @@
+"""The best mean reward a step in the long run, by relative value iteration.
+
+An episode that ends starts again: what ends is followed, without a step between, by a state drawn from the start
+distribution. So an episodic world is worth the mean reward of a long run of episodes over their mean length (renewal
+reward); only states that a start leads to count.
+
+With T v = max over actions of r + P v, and h any values, min (T h - h) and max (T h - h) enclose the best mean reward
+a step of every state (Puterman, Markov Decision Processes, Theorems 8.5.5 and 9.1.2). Half a step towards T h at a time
+leaves no period, so that T h - h converges to the best mean reward of each state (Sec. 8.5.4 and 9.4). Where sweeps are
+slow, as along the cycles of a maze, a direct solve for the greedy policy's values shortens the way.
+
+The best mean reward differs between states if and only if it is less than the largest in some *closed class*, a
+smallest set of states that no action leaves. For who acts at random gets into one of these in the end, so nowhere is it
+less than in the worst of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from rlgrid.arrays import Bools, Floats, Ints
+from rlgrid.errors import InputError
+from rlgrid.kernels.sweeps import NO_WEIGHT, OUTWARD, Accuracy, Rows, choose_rows, row_value, slack, sweep
+from rlgrid.models.model import TabularModel
+from rlgrid.models.tables import TIE
+from rlgrid.planning.certificate import accuracy_of
+from rlgrid.planning.graph import Labels, components, leads_out, reachable_from, regroup, state_of_row, uniform_weights
+from rlgrid.planning.undiscounted import cells_in_words
+
+#: Sweeps before the first look whether all states can earn the same, and whether the greedy policy's own values are
+#: better ones; then again after twice as many.
+FIRST_CHECK = 64
+
+#: States above which no equations are solved.
+MOST_DIRECT = 100_000
+
+
+class Average(NamedTuple):
+    """The best mean reward a step of S states, and how it is earned."""
+
+    gain: float
+    bound: float  # proven: on the gain
+    relative: Floats  # [S] values relative to a start; 0 where none leads
+    choice: Ints  # [S] greedy row of the model; -1 where no start leads
+    iterations: int
+
+
+class _Renewal(NamedTuple):
+    """The states that a start leads to, and last the restart, whose one row leads to the starts."""
+
+    rows: Rows
+    state: Ints  # [Q - 1] of the model
+    origin: Ints  # [R] row of the model; that of the restart is one more than there are
+    accuracy: Accuracy
+
+
+def average_optimum(
+    model: TabularModel, tol: float, epsilon: float, max_sweeps: int, on_sweep: Callable[[int, Floats], object] | None
+) -> Average:
+    """The best (epsilon-soft) mean reward a step, to within ``tol``; ``on_sweep`` is told the relative values [S].
+
+    Raises:
+        InputError: where it is not the same from all states, not found after ``max_sweeps``, or rounding hides it.
+    """
+    renewal = _renewal(model)
+    rows, v = renewal.rows, np.zeros(len(renewal.rows.begin) - 1)
+    out, check, restart = np.empty_like(v), FIRST_CHECK, len(rows.first) - 2
+    low = high = 0.0
+    for k in range(1, max_sweeps + 1):
+        v -= row_value(rows, restart, v)  # relative to a start, so the restart is worth 0, but for rounding
+        v[-1] = row_value(rows, restart, v)
+        _, size = sweep(rows, NO_WEIGHT, epsilon, v, out)
+        change = (out - v)[:-1]
+        low, high, error = float(change.min()), float(change.max()), 4.0 * slack(renewal.accuracy, size)
+        if on_sweep:
+            on_sweep(k, _of_model(model, renewal, v))
+        bound = OUTWARD * (0.5 * (high - low) + error)
+        if bound <= tol:
+            choice = np.full(model.n_states, -1)
+            choice[renewal.state] = renewal.origin[_greedy(rows, epsilon, v)[:-1]]
+            return Average(0.5 * (low + high), bound, _of_model(model, renewal, v), choice, k)
+        if high - low <= error:
+            raise InputError(
+                f"{model.name}: tol {tol:g} cannot be certified in float64; allowed: at least about {2 * error:.1g}"
+            )
+        if k == check:
+            _refuse_if_different(model, renewal, epsilon, v, change, error + TIE * max(1.0, size))
+            solved = _relative_values(rows, epsilon, v)
+            sweep(rows, NO_WEIGHT, epsilon, solved, out)
+            if np.ptp((out - solved)[:-1]) < 0.5 * (high - low):
+                v, check = solved, k + 1
+                continue
+            check *= 2
+        v[:-1] += 0.5 * change
+    raise InputError(
+        f"max_sweeps: not settled after {max_sweeps}: the mean reward a step is between {low:.6g} and {high:.6g}; "
+        "allowed: more, or a larger tol"
+    )
+
+
+def _renewal(model: TabularModel) -> _Renewal:
+    t, n_states, n_rows = model.tables, model.n_states, model.n_states * model.n_actions
+    start = model.start[t.start_state]
+    n_codes = len(t.probability)
+    code_type = t.code.dtype if n_codes + len(start) <= np.iinfo(t.code.dtype).max else np.uint32
+    rows = Rows(
+        begin=np.append(np.arange(0, n_rows + 1, model.n_actions), n_rows + 1),
+        first=np.append(t.first, t.first[-1] + len(start)),
+        next_state=np.append(np.where(t.terminated[t.code], n_states, t.next_state), t.start_state).astype(np.int32),
+        code=np.append(t.code, n_codes + np.arange(len(start))).astype(code_type),
+        paid=np.append(t.probability * t.reward, np.zeros(len(start))),
+        going=np.append(t.probability, start),
+    )
+    reached = reachable_from(rows, n_states)
+    number = np.where(reached, np.cumsum(reached) - 1, -1)
+    usable = np.diff(rows.first) > 0
+    part, origin = regroup(rows, usable & reached[state_of_row(rows)], number)
+    return _Renewal(part, np.flatnonzero(reached)[:-1], origin, accuracy_of(model, part, 1.0, mixed=True))
+
+
+def _of_model(model: TabularModel, renewal: _Renewal, v: Floats) -> Floats:
+    relative = np.zeros(model.n_states)
+    relative[renewal.state] = v[:-1]
+    return relative
+
+
+def _greedy(rows: Rows, epsilon: float, v: Floats) -> Ints:
+    choice = np.full(len(v), -1)
+    choose_rows(rows, epsilon, v, choice, TIE)
+    return choice
+
+
+def _relative_values(rows: Rows, epsilon: float, v: Floats) -> Floats:
+    """Values of the greedy policy at v, by a direct solve; v where they are not unique, or the model is too large.
+
+    The equations are g + x = r + P x for the states, and 0 for what a start is worth. The gain g takes the place of the
+    unknown value of the restart, which is that 0.
+    """
+    from scipy.sparse import csc_array
+    from scipy.sparse.linalg import splu
+
+    n_states, length = len(v), np.diff(rows.first)
+    if n_states > MOST_DIRECT:
+        return v
+    weight = epsilon * uniform_weights(rows)
+    weight[_greedy(rows, epsilon, v)] += 1.0 - epsilon
+    share, state = np.repeat(weight, length), np.repeat(state_of_row(rows), length)
+    kept = (share > 0) & (rows.next_state < n_states - 1)
+    others, last = np.arange(n_states - 1), np.full(n_states - 1, n_states - 1)
+    entries = np.concatenate([np.ones(2 * n_states - 2), -(share * rows.going[rows.code])[kept]])
+    places = np.concatenate([others, others, state[kept]]), np.concatenate([others, last, rows.next_state[kept]])
+    try:
+        factors = splu(csc_array((entries, places), shape=(n_states, n_states)))
+    except RuntimeError:  # exactly singular
+        return v
+    x = np.asarray(factors.solve(np.bincount(state, share * rows.paid[rows.code], n_states)), dtype=np.float64)
+    x[-1] = 0.0
+    return x if np.isfinite(x).all() else v
+
+
+def _refuse_if_different(
+    model: TabularModel, renewal: _Renewal, epsilon: float, v: Floats, change: Floats, error: float
+) -> None:
+    """Raise where a closed class is proven to earn less than the greedy policy does elsewhere."""
+    rows = renewal.rows
+    everything = np.ones(len(rows.first) - 1, np.bool_)
+    used = everything if epsilon > 0 else np.zeros_like(everything)
+    used[_greedy(rows, epsilon, v)] = True
+    label, closed = _classes(rows, used)
+    lowest = np.full(len(closed), np.inf)
+    np.minimum.at(lowest, label, change)
+    better = label == np.where(closed, lowest, -np.inf).argmax()
+    label, closed = _classes(rows, everything)
+    highest = np.full(len(closed), -np.inf)
+    np.maximum.at(highest, label, change)
+    worse = label == np.where(closed, highest, np.inf).argmin()
+    least, most = change[better].min(), change[worse].max()
+    if most + error < least - error:
+        raise InputError(
+            f"{model.name}: the best mean reward a step is not the same from everywhere: {most:.6g} from "
+            f"{cells_in_words(model, renewal.state[worse])}, but {least:.6g} from "
+            f"{cells_in_words(model, renewal.state[better])}; allowed: the same from everywhere, or a discount below 1"
+        )
+
+
+def _classes(rows: Rows, used: Bools) -> tuple[Labels, Bools]:
+    """The component of each state but the restart, and which components none of the rows used leaves."""
+    label = components(rows, used)
+    closed = np.ones(label.max() + 1, np.bool_)
+    closed[label[state_of_row(rows)[used & leads_out(rows, label)]]] = False
+    return label[:-1], closed

@@ -1,0 +1,285 @@
+"""Optimal values as fractions: policy iteration in rational arithmetic.
+
+A policy's linear system is solved by floating-point elimination and exact residuals (Wan, An algorithm to solve integer
+linear systems exactly using numerical methods, Journal of Symbolic Computation 41 (2006)). Each round adds some 40 bits
+to all values; as soon as fractions fit that solve the system exactly, they are its solution. What is returned rests on
+integers alone: on the system, checked, and on a greedy choice that no longer changes.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from math import frexp, lcm, ldexp
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from rlgrid.arrays import Bools, Floats, Ints
+from rlgrid.errors import InputError
+from rlgrid.kernels.sweeps import Rows
+from rlgrid.models.model import TabularModel
+from rlgrid.planning.undiscounted import Collapsed, expand
+
+if TYPE_CHECKING:
+    from scipy.sparse.linalg import SuperLU
+
+
+#: States above which no attempt is made.
+MOST_STATES = 1_000
+
+#: Entries of a system times bits of its values after which the solution is given up: some seconds.
+PATIENCE = 50_000_000
+
+#: Bits of a float64 that a round uses; the rest of its 53 covers rounding to integers.
+ROUND_BITS = 50
+
+#: Bits that a round has to gain at least.
+LEAST_GAIN = 4
+
+
+class IntegerRow(NamedTuple):
+    """q = (paid + sum of going * v[next state]) / scale of the state."""
+
+    row: int
+    paid: int
+    going: list[tuple[int, int]]  # next state, weight
+
+
+class IntegerRows(NamedTuple):
+    """The available rows of each state, over one denominator for each state."""
+
+    scale: list[int]  # [Q]
+    of_state: list[list[IntegerRow]]  # [Q]
+
+
+class Values(NamedTuple):
+    """Values [Q] over one denominator."""
+
+    numerators: list[int]
+    denominator: int
+
+
+class ExactOptimum(NamedTuple):
+    """v* of S states and A actions, and what it rounds to."""
+
+    exact_v: tuple[Fraction, ...]  # [S]
+    v: Floats  # [S]
+    q: Floats  # [S, A]; -inf where an action is not available
+    optimal_actions: Bools  # [S, A]
+    choice: Ints  # [S] the first optimal row; where waiting is free, one that leads to where it pays to leave
+    bound: float  # on the rounding of v
+    iterations: int
+
+
+class _System(NamedTuple):
+    """Equations sum_t left[s][t] v[t] = right[s] in integers; they count in units of ``unit[s]``."""
+
+    left: list[list[tuple[int, int]]]
+    right: list[int]
+    unit: list[int]
+
+
+def exact_optimum(
+    model: TabularModel,
+    rows: Rows,
+    model_rows: Rows,
+    collapsed: Collapsed | None,
+    choice: Ints,
+    discount: float,
+    epsilon: float,
+    max_rounds: int,
+) -> ExactOptimum:
+    """v* from rows [R] of Q states, which are those of the model or of the collapsed one, and a choice [Q] of these.
+
+    The choice may be any policy with finite values; a good one saves work.
+
+    Raises:
+        InputError: where the values have too many digits, or rounding hides them from float64.
+    """
+    gamma = Fraction(repr(discount))
+    integers = integer_rows(model, rows, gamma)
+    values, iterations = _optimum(integers, choice.copy(), Fraction(repr(epsilon)), max_rounds, model.name)
+    best = np.array([_best(of_state, values)[0] for of_state in integers.of_state], dtype=np.int64)
+    if collapsed is not None:
+        integers, best = integer_rows(model, model_rows, gamma), expand(collapsed, model_rows, best)
+        values = values._replace(numerators=[values.numerators[s] for s in collapsed.number.tolist()])
+    exact_v = tuple(Fraction(numerator, values.denominator) for numerator in values.numerators)
+    v = np.array([x.numerator / x.denominator for x in exact_v])  # the nearest float64
+    q, optimal = (
+        np.full(model.n_states * model.n_actions, -np.inf),
+        np.zeros(model.n_states * model.n_actions, np.bool_),
+    )
+    for s, (scale, of_state) in enumerate(zip(integers.scale, integers.of_state, strict=True)):
+        waits = {row.row for row in of_state if collapsed is not None and collapsed.inside[row.row]}
+        most = values.numerators[s] * scale if waits else _best(of_state, values)[1]
+        for row in of_state:
+            numerator = most if row.row in waits else row_numerator(row, values)
+            q[row.row] = numerator / (scale * values.denominator)
+            optimal[row.row] = numerator == most
+    distance = max(abs(Fraction(x) - y) for x, y in zip(v.tolist(), exact_v, strict=True))
+    bound = float(np.nextafter(float(distance), np.inf)) if distance else 0.0
+    shape = model.n_states, model.n_actions
+    return ExactOptimum(exact_v, v, q.reshape(shape), optimal.reshape(shape), best, bound, iterations)
+
+
+def integer_rows(model: TabularModel, rows: Rows, discount: Fraction) -> IntegerRows:
+    """Rows with a model's codes in integers: a world's own fractions, or the exact values of a model's floats.
+
+    Each row is divided by its sum. That of floats is not quite 1, and at discount 1 the optimum would make a profit of
+    that: from wandering about where it is above 1.
+    """
+    t = model.tables
+    if model.outcomes is not None:
+        distinct = [(outcome.probability, outcome.reward.mean, outcome.terminated) for outcome in model.outcomes]
+    else:
+        probability, reward = map(Fraction, t.probability.tolist()), map(Fraction, t.reward.tolist())
+        distinct = list(zip(probability, reward, t.terminated.tolist(), strict=True))
+    distinct.append((Fraction(1), Fraction(0), True))  # a stop, where the rows are those of a collapsed model
+    begin, first = rows.begin.tolist(), rows.first.tolist()
+    next_state, code = rows.next_state.tolist(), rows.code.tolist()
+    integers = IntegerRows([], [])
+    for s in range(len(begin) - 1):
+        of_state = []
+        for row in range(begin[s], begin[s + 1]):
+            total, paid, ahead = Fraction(0), Fraction(0), dict[int, Fraction]()
+            for i in range(first[row], first[row + 1]):
+                p, r, ends = distinct[code[i]]
+                total, paid = total + p, paid + p * r
+                if not ends and discount:
+                    ahead[next_state[i]] = ahead.get(next_state[i], Fraction(0)) + discount * p
+            if total:
+                of_state.append((row, paid / total, [(t, x / total) for t, x in ahead.items()]))
+        scale = lcm(*(x.denominator for _, paid, ahead in of_state for x in (paid, *(x for _, x in ahead))))
+        integers.scale.append(scale)
+        integers.of_state.append(
+            [
+                IntegerRow(row, int(paid * scale), [(t, int(x * scale)) for t, x in ahead])
+                for row, paid, ahead in of_state
+            ]
+        )
+    return integers
+
+
+def _optimum(rows: IntegerRows, choice: Ints, epsilon: Fraction, max_rounds: int, name: str) -> tuple[Values, int]:
+    """v* by Howard's policy iteration from the rows in ``choice`` [Q], which it improves; and the improvements made.
+
+    Raises:
+        InputError: where the values have too many digits, or lie too far from what floating point can approach.
+    """
+    for k in range(1, max_rounds + 1):
+        values = _solve(_system(rows, choice.tolist(), epsilon), name)
+        if not _improve(rows, values, choice):
+            return values, k
+    raise InputError(f"max_sweeps: not settled after {max_rounds}; allowed: more")
+
+
+def row_numerator(row: IntegerRow, values: Values) -> int:
+    """q of a row, times the scale of its state and the denominator of the values."""
+    v, total = values.numerators, row.paid * values.denominator
+    for t, weight in row.going:
+        total += weight * v[t]
+    return total
+
+
+def _best(of_state: list[IntegerRow], values: Values) -> tuple[int, int]:
+    """The first of the rows with the largest q, and its numerator."""
+    best = max(of_state, key=lambda row: row_numerator(row, values))
+    return best.row, row_numerator(best, values)
+
+
+def _improve(rows: IntegerRows, values: Values, choice: Ints) -> bool:
+    """Choose a better row where there is one; whether there was."""
+    improved = False
+    for s, of_state in enumerate(rows.of_state):
+        row, most = _best(of_state, values)
+        chosen = next(one for one in of_state if one.row == choice[s])
+        if most > row_numerator(chosen, values):
+            choice[s] = row
+            improved = True
+    return improved
+
+
+def _system(rows: IntegerRows, choice: list[int], epsilon: Fraction) -> _System:
+    """v = r + P v of the policy that takes its choice, or with probability epsilon any available row."""
+    system = _System([], [], [])
+    soft, whole = epsilon.numerator, epsilon.denominator
+    for s, (scale, of_state) in enumerate(zip(rows.scale, rows.of_state, strict=True)):
+        n = len(of_state)
+        left, right = {s: whole * n * scale}, 0
+        for row in of_state:
+            weight = soft + (whole - soft) * n * (row.row == choice[s])
+            right += weight * row.paid
+            for t, going in row.going if weight else ():
+                left[t] = left.get(t, 0) - weight * going
+        system.left.append([(t, a) for t, a in left.items() if a])
+        system.right.append(right)
+        system.unit.append(whole * n * scale)
+    return system
+
+
+def _factors(system: _System) -> SuperLU:
+    from scipy.sparse import csc_array
+    from scipy.sparse.linalg import splu
+
+    entries = [(s, t, a / system.unit[s]) for s, line in enumerate(system.left) for t, a in line]
+    s, t, a = zip(*entries, strict=True)
+    n = len(system.left)
+    return splu(csc_array((np.array(a), (np.array(s), np.array(t))), shape=(n, n)))
+
+
+def _solve(system: _System, name: str) -> Values:
+    """The solution x / 2^bits + y / 2^bits: x is kept, and y found from what x leaves of the right side."""
+    n_entries = sum(map(len, system.left))
+    x, bits, rest = [0] * len(system.left), 0, list(system.right)
+    error, attempt, rounds = float("inf"), 2, 0
+    try:
+        factors: Any = _factors(system)
+    except RuntimeError:  # SuperLU: exactly singular
+        factors = None
+    while factors is not None and any(rest):
+        rounds += 1
+        y = factors.solve(np.array([r / unit for r, unit in zip(rest, system.unit, strict=True)]))
+        size = float(np.abs(y).max())
+        if not 0 < size < float("inf") or frexp(size)[1] - bits > error - LEAST_GAIN:
+            factors = None
+            break
+        error = frexp(size)[1] - bits  # |v - x / 2^bits| is about 2^error
+        if rounds >= attempt:
+            if (found := _fitting_fractions(system, x, bits, -error)) is not None:
+                return found
+            attempt = rounds * 3 // 2 + 1
+        if n_entries * -error > PATIENCE:
+            raise InputError(
+                f"{name}: exact: its values have more than {int(-error * 0.15)} digits; allowed: a smaller model"
+            )
+        shift = max(0, ROUND_BITS - frexp(size)[1])
+        correction = [round(ldexp(step, shift)) for step in y.tolist()]
+        x = [(known << shift) + more for known, more in zip(x, correction, strict=True)]
+        rest = [
+            (r << shift) - sum(a * correction[t] for t, a in line) for r, line in zip(rest, system.left, strict=True)
+        ]
+        bits += shift
+    if factors is None:
+        raise InputError(f"{name}: exact: rounding hides its values from float64; allowed: a smaller discount")
+    return Values(x, 1 << bits)
+
+
+def _fitting_fractions(system: _System, x: list[int], bits: int, accuracy: int) -> Values | None:
+    """The fractions of least denominators within 2^-accuracy of x / 2^bits, if they solve the system.
+
+    Each is searched over the denominator of those before; together these may have half the accuracy's bits.
+    """
+    denominator, largest = 1, 1 << max(0, accuracy // 2 - 1)
+    for value in x:
+        if denominator > largest:
+            return None
+        beyond = value * denominator - ((2 * value * denominator + (1 << bits)) >> (bits + 1) << bits)
+        if abs(beyond) <= denominator << max(0, bits - accuracy):  # the denominator serves as it is
+            continue
+        near = Fraction(value * denominator, 1 << bits).limit_denominator(largest // denominator)
+        denominator *= near.denominator
+    numerators = [(2 * value * denominator + (1 << bits)) >> (bits + 1) for value in x]
+    for line, right in zip(system.left, system.right, strict=True):
+        if sum(a * numerators[t] for t, a in line) != right * denominator:
+            return None
+    return Values(numerators, denominator)

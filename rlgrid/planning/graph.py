@@ -1,0 +1,201 @@
+"""The graph of a model's rows: components, end components, ways to a target; rows regrouped under new states."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rlgrid.arrays import Bools, Floats, Ints
+from rlgrid.kernels.sweeps import Rows, prune, row_values
+from rlgrid.models.model import TabularModel
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+
+Labels: TypeAlias = NDArray[np.int32]
+
+#: A mean reward within this, relative to the rewards that it is the mean of, is rounding.
+ZERO_MEAN = 1e-14
+
+
+def rows_at(model: TabularModel, discount: float) -> Rows:
+    """The rows of a model at a discount."""
+    t = model.tables
+    begin = np.arange(0, model.n_states * model.n_actions + 1, model.n_actions)
+    going = discount * t.probability
+    going[t.terminated] = 0.0
+    return Rows(begin, t.first, t.next_state, t.code, t.probability * t.reward, going)
+
+
+def uniform_weights(rows: Rows) -> Floats:
+    """Probability of each row under the uniform policy over the available actions."""
+    usable = np.diff(rows.first) > 0
+    count: Floats = np.add.reduceat(usable, rows.begin[:-1], dtype=np.float64)
+    return usable.astype(np.float64) / np.repeat(count, np.diff(rows.begin))
+
+
+def state_of_row(rows: Rows) -> Ints:
+    """State to which each row belongs, [R]."""
+    return np.repeat(np.arange(len(rows.begin) - 1), np.diff(rows.begin))
+
+
+def values_of_rows(rows: Rows, v: Floats) -> tuple[Floats, Floats]:
+    """q of each row, and the best q of its state, [R] each."""
+    q = np.empty(len(rows.first) - 1)
+    row_values(rows, v, q)
+    return q, np.maximum.reduceat(q, rows.begin[:-1])[state_of_row(rows)]
+
+
+def closed_rows(rows: Rows) -> Bools:
+    """Rows that have outcomes, none of which ends the episode, [R]."""
+    row = np.repeat(np.arange(len(rows.first) - 1), np.diff(rows.first))
+    closed = np.diff(rows.first) > 0
+    closed[row[(rows.going == 0)[rows.code]]] = False
+    return closed
+
+
+def predecessors(rows: Rows) -> tuple[Ints, Ints]:
+    """States that can lead to each state: where each one's list begins, [S + 1], and all lists."""
+    row = np.repeat(np.arange(len(rows.first) - 1), np.diff(rows.first))
+    pairs = np.unique(rows.next_state.astype(np.int64) * (len(rows.begin) - 1) + state_of_row(rows)[row])
+    target, state = np.divmod(pairs, len(rows.begin) - 1)
+    return np.searchsorted(target, np.arange(len(rows.begin))), state
+
+
+def edges(rows: Rows, usable: Bools) -> tuple[Ints, Ints, Ints]:
+    """Row, state and next state of the outcomes of usable rows that go on."""
+    row = np.repeat(np.arange(len(rows.first) - 1), np.diff(rows.first))
+    kept = usable[row] & (rows.going > 0)[rows.code]
+    row = row[kept]
+    return row, state_of_row(rows)[row], rows.next_state[kept].astype(np.int64)
+
+
+def _graph(source: Ints, target: Ints, n: int) -> csr_array[Any]:
+    from scipy.sparse import csr_array
+
+    return csr_array((np.ones(len(source)), (source, target)), shape=(n, n))
+
+
+def components(rows: Rows, usable: Bools) -> Labels:
+    """Strongly connected component of each state, [S]."""
+    from scipy.sparse.csgraph import connected_components
+
+    _, state, next_state = edges(rows, usable)
+    graph = _graph(state, next_state, len(rows.begin) - 1)
+    return np.asarray(connected_components(graph, connection="strong")[1], dtype=np.int32)
+
+
+def reachable_from(rows: Rows, state: int) -> Bools:
+    """States to which the rows lead from a state, itself among them, [S]."""
+    from scipy.sparse.csgraph import breadth_first_order
+
+    n_states = len(rows.begin) - 1
+    _, source, target = edges(rows, np.ones(len(rows.first) - 1, np.bool_))
+    found = np.zeros(n_states, np.bool_)
+    found[breadth_first_order(_graph(source, target, n_states), state, return_predecessors=False)] = True
+    return found
+
+
+def leads_out(rows: Rows, label: Labels) -> Bools:
+    """Rows with an outcome in another component, [R]."""
+    row, state, next_state = edges(rows, np.ones(len(rows.first) - 1, np.bool_))
+    out = np.zeros(len(rows.first) - 1, np.bool_)
+    out[row[label[state] != label[next_state]]] = True
+    return out
+
+
+def recurrent_classes(rows: Rows, used: Bools) -> Labels:
+    """Classes that are never left and never end, where the rows ``used`` all have positive probability.
+
+    Returns the label of each state, -1 for states outside of such classes.
+    """
+    label = components(rows, used)
+    open_row = used & (~closed_rows(rows) | leads_out(rows, label))
+    is_open = np.zeros(label.max() + 1, np.bool_)
+    is_open[label[state_of_row(rows)[open_row]]] = True
+    label[is_open[label]] = -1
+    return label
+
+
+def end_components(rows: Rows, usable: Bools) -> Labels:
+    """Maximal end components of closed rows: label of each state, -1 outside; drops all other rows from ``usable``."""
+    label = np.full(len(rows.begin) - 1, -1, np.int32)
+    again = bool(usable.any())
+    while again:
+        label = components(rows, usable)
+        again = prune(rows, label, usable)
+    return label
+
+
+def numbered(label: Labels) -> tuple[Ints, Ints]:
+    """New numbers of states where each label >= 0 becomes one state; and the new numbers of these."""
+    n_states = len(label)
+    key = np.where(label >= 0, label + n_states, np.arange(n_states))
+    _, first, number = np.unique(key, return_index=True, return_inverse=True)
+    rank = np.empty(len(first), np.int64)
+    rank[np.argsort(first)] = np.arange(len(first))
+    number = rank[number]
+    return number, np.unique(number[label >= 0])
+
+
+def regroup(rows: Rows, keep: Bools, number: Ints, stopping: Ints | None = None) -> tuple[Rows, Ints]:
+    """The rows to keep, with states renumbered (several may become one), and a stop for each state ``stopping``.
+
+    Also returns each row's old number; that of the i-th stop is the number of old rows plus i.
+    """
+    n_rows = len(rows.first) - 1
+    stops = np.zeros(0, np.int64) if stopping is None else stopping
+    row = np.concatenate([np.flatnonzero(keep), n_rows + np.arange(len(stops))])
+    first = np.concatenate([rows.first, rows.first[-1] + 1 + np.arange(len(stops))])
+    state = np.concatenate([number[state_of_row(rows)[keep]], stops])
+    order = np.argsort(state, kind="stable")
+    row, state = row[order], state[order]
+    length = np.diff(first)[row]
+    ends = np.cumsum(length)
+    outcome = np.repeat(first[row] - ends + length, length) + np.arange(ends[-1])
+    code_type = rows.code.dtype if len(rows.paid) <= np.iinfo(rows.code.dtype).max else np.uint32
+    return Rows(
+        begin=np.searchsorted(state, np.arange(number.max() + 2)),
+        first=np.concatenate([np.zeros(1, np.int64), ends]),
+        next_state=np.concatenate([number[rows.next_state], stops])[outcome].astype(np.int32),
+        code=np.concatenate([rows.code, np.full(len(stops), len(rows.paid))])[outcome].astype(code_type),
+        paid=np.append(rows.paid, 0.0),
+        going=np.append(rows.going, 0.0),
+    ), row
+
+
+def towards(rows: Rows, usable: Bools, target: Bools) -> tuple[Bools, Ints]:
+    """States from which usable rows lead to a target, and for each such state a row that leads closer (else -1).
+
+    States are ranked as a search from the targets finds them; a row leads closer where some outcome's rank is lower.
+    Who always leads closer with a positive probability arrives with probability 1.
+    """
+    from scipy.sparse.csgraph import breadth_first_order
+
+    n_states = len(target)
+    row, state, next_state = edges(rows, usable)
+    targets = np.flatnonzero(target)
+    source = np.concatenate([next_state, np.full(len(targets), n_states)])
+    backwards = _graph(source, np.concatenate([state, targets]), n_states + 1)
+    order = breadth_first_order(backwards, n_states, return_predecessors=False)
+    rank = np.full(n_states + 1, n_states + 1)
+    rank[order] = np.arange(len(order))
+    best = np.full(n_states, n_states + 1)
+    np.minimum.at(best, state, rank[next_state])
+    closer = (rank[next_state] == best[state]) & (best < rank[:-1])[state]
+    choice = np.full(n_states, -1)
+    choice[state[closer][::-1]] = row[closer][::-1]
+    return rank[:-1] <= n_states, choice
+
+
+def mean_rewards(rows: Rows) -> Floats:
+    """Mean reward of each row, [R]; exactly 0 where rounding can explain the rest."""
+    n_rows = len(rows.first) - 1
+    row = np.repeat(np.arange(n_rows), np.diff(rows.first))
+    mean = np.asarray(np.bincount(row, rows.paid[rows.code], n_rows), dtype=np.float64)
+    size = np.bincount(row, np.abs(rows.paid)[rows.code], n_rows)
+    mean[np.abs(mean) <= ZERO_MEAN * size] = 0
+    return mean

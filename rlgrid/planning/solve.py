@@ -1,0 +1,248 @@
+"""Exact planning: ``solve`` finds optimal values with a proven error bound, ``evaluate_exact`` the values of a policy.
+
+At discount 1 the methods work on the collapsed model that :mod:`rlgrid.planning.undiscounted` makes, after it has
+refused what has no finite value.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from rlgrid.arrays import Floats, Ints
+from rlgrid.errors import InputError, one_of, whole
+from rlgrid.kernels.sweeps import OUTWARD, Rows, choose_rows, row_values, slack
+from rlgrid.models.checks import check_policy, resolve_discount
+from rlgrid.models.model import TabularModel, as_model
+from rlgrid.models.tables import TIE
+from rlgrid.planning.average_reward import average_optimum
+from rlgrid.planning.certificate import enclosure
+from rlgrid.planning.fractions import MOST_STATES, exact_optimum
+from rlgrid.planning.graph import rows_at
+from rlgrid.planning.methods import METHODS
+from rlgrid.planning.plan import ActionTables, Plan
+from rlgrid.planning.policy_iteration import improved
+from rlgrid.planning.problem import OnSweep, Problem, Solution, solve_linear, sweep_until_settled
+from rlgrid.planning.undiscounted import collapse, ending_choice, expand, resting_classes
+
+if TYPE_CHECKING:
+    import gymnasium
+
+    from rlgrid.worlds.world import World
+
+Source: TypeAlias = "World | TabularModel | gymnasium.Env[Any, Any]"
+
+#: Sweeps (or improvements) after which an iteration is given up unless told otherwise.
+MAX_SWEEPS = 10_000_000
+
+#: The method that is not one for a discounted optimum.
+AVERAGE = "average_reward"
+
+
+def solve(
+    source: Source,
+    method: str = "auto",
+    *,
+    discount: float | None = None,
+    tol: float = 1e-8,
+    epsilon: float = 0.0,
+    horizon: int | None = None,
+    evaluation_sweeps: int = 5,
+    max_sweeps: int = MAX_SWEEPS,
+    on_sweep: OnSweep | None = None,
+    exact: bool = False,
+) -> Plan:
+    """Solve a model exactly.
+
+    Args:
+        source: a world, a model, or an environment with a toy-text ``P``.
+        method: ``auto`` takes the fastest one for the problem's size and structure. ``value_iteration`` (synchronous,
+            from v = 0; Zhao, Alg. 4.1), ``gauss_seidel`` (in place, states in order), ``prioritized_sweeping`` (always
+            the state that would change most), ``block_gauss_seidel`` (for large grids, outwards from where reward
+            comes in), ``policy_iteration`` (Howard, with a sparse direct solve, from the uniform policy or, at
+            discount 1, from one that ends; Alg. 4.2), ``truncated_policy_iteration`` (Alg. 4.3),
+            ``linear_programming`` (a policy from HiGHS, its values from a direct solve), ``backward_induction`` (the
+            optimum within a number of steps), or ``average_reward``. The latter is the best mean reward a step in the
+            long run, without a discount, by relative value iteration; episodes that end start again at once, and
+            states to which no start leads count for nothing.
+        discount: by default the model's own, else 0.99.
+        tol: the largest ``bound`` to accept below discount 1, or where every action may end the episode. Otherwise
+            iteration goes on until only rounding moves the values, and ``bound`` is whatever can be proven.
+        epsilon: above 0, find the best policy that takes each available action with probability epsilon / |A| or more.
+        horizon: number of steps for backward induction; by default the model's ``max_episode_steps``.
+        evaluation_sweeps: sweeps between two improvements of truncated policy iteration.
+        max_sweeps: sweeps or improvements after which the attempt is given up.
+        on_sweep: called with k = 1, 2, ... and a copy of v [S] after each sweep (value iteration, Gauss-Seidel,
+            backward induction, average reward; prioritized sweeping: as many backups), each policy evaluation (policy
+            iteration, truncated policy iteration, linear programming) or some passes (block Gauss-Seidel). At
+            discount 1, cells between which one can move for free count as one.
+        exact: solve in rational arithmetic, by policy iteration whatever the method: up to 1,000 states. A world's
+            numbers are taken as they are written, 0.1 or "1/3"; those of other models have the values of their
+            floats, each row divided by its sum. ``discount`` and ``epsilon`` mean what they print as: 0.9 is 9/10.
+
+    Raises:
+        InputError: for arguments outside their range, a tolerance that float64 cannot certify, an optimum that is
+            infinite or undefined at discount 1, a best mean reward that is not the same from everywhere, or a model
+            too large to be solved exactly.
+
+    >>> import rlgrid
+    >>> plan = solve(rlgrid.load_world("frozen_lake_4x4"), discount=1, exact=True)
+    >>> plan.exact_v[0], float(plan.v[0])
+    (Fraction(14, 17), 0.8235294117647058)
+    """
+    if method not in METHODS and method != AVERAGE:
+        raise InputError(f"method: {one_of(method, [*METHODS, AVERAGE])}")
+    if exact and method in ("backward_induction", AVERAGE):
+        raise InputError(f'exact: found it with method "{method}"; allowed: with the methods for a discounted optimum')
+    if not 0 <= epsilon <= 1:
+        raise InputError(f"epsilon: found {epsilon:g}; allowed: 0 to 1")
+    _check_limits(tol, evaluation_sweeps=evaluation_sweeps, max_sweeps=max_sweeps)
+    if horizon is not None and method != "backward_induction":
+        raise InputError(f'horizon: found {horizon} with method "{method}"; allowed: with "backward_induction"')
+    model = as_model(source)
+    if method == AVERAGE:
+        if discount is not None and discount != 1:
+            raise InputError(f'discount: found {discount:g} with method "{AVERAGE}"; allowed: none')
+        return _average_plan(model, tol, epsilon, max_sweeps, on_sweep)
+    if method == "backward_induction":
+        horizon = _checked_horizon(model, horizon)
+    gamma = resolve_discount(discount, model.discount)
+    rows = rows_at(model, gamma)
+    collapsed = collapse(model, rows, epsilon) if gamma == 1 and horizon is None else None
+    solved = rows if collapsed is None else collapsed.rows
+    problem = Problem(model, solved, gamma, collapsed, epsilon, tol, max_sweeps, on_sweep, evaluation_sweeps, horizon)
+    if exact:
+        return _exact_plan(problem, rows, gamma)
+    return _plan(problem, method, METHODS[method](problem))
+
+
+def evaluate_exact(source: Source, policy: ArrayLike, *, discount: float | None = None) -> Floats:
+    """Values v_pi [S] of a policy [S, A] by a sparse direct solve of v = r + discount P v.
+
+    Raises:
+        InputError: where the policy is none, or has an infinite or undefined value at discount 1.
+
+    >>> import rlgrid
+    >>> world = rlgrid.load_world("sutton_gridworld")
+    >>> evaluate_exact(world, [[0.25] * 4] * world.n_states)[:3].round(1)
+    array([3.3, 8.8, 4.4])
+    """
+    _, _, rows, weight, resting = _given_policy(source, policy, discount)
+    return solve_linear(rows, weight, resting)
+
+
+def evaluate_by_sweeps(
+    source: Source,
+    policy: ArrayLike,
+    *,
+    discount: float | None = None,
+    tol: float = 1e-8,
+    max_sweeps: int = MAX_SWEEPS,
+    on_sweep: OnSweep | None = None,
+) -> Floats:
+    """Values v_pi [S] of a policy [S, A] by synchronous sweeps from v = 0, certified to ``tol`` below discount 1.
+
+    Args and errors are those of :func:`solve` and :func:`evaluate_exact`. At discount 1 the sweeps go on until only
+    rounding moves the values.
+    """
+    _check_limits(tol, max_sweeps=max_sweeps)
+    model, gamma, rows, weight, _ = _given_policy(source, policy, discount)
+    heaviest = float(np.add.reduceat(weight, rows.begin[:-1]).max())
+    problem = Problem(model, rows, gamma, None, 0.0, tol, max_sweeps, on_sweep, heaviest=heaviest)
+    return sweep_until_settled(problem, weight).v
+
+
+def _check_limits(tol: float, **counts: int) -> None:
+    if not tol > 0:
+        raise InputError(f"tol: found {tol:g}; allowed: above 0")
+    for name, count in counts.items():
+        whole(name, count)
+
+
+def _checked_horizon(model: TabularModel, horizon: int | None) -> int:
+    horizon = model.max_episode_steps if horizon is None else horizon
+    if horizon is None:
+        raise InputError(f"{model.name}: it has no max_episode_steps; allowed: horizon, the number of steps to go")
+    return whole("horizon", horizon)
+
+
+def _given_policy(
+    source: Source, policy: ArrayLike, discount: float | None
+) -> tuple[TabularModel, float, Rows, Floats, NDArray[np.bool_] | None]:
+    """Model, discount, rows, the policy's weights, and the states in which it rests for ever unpaid (discount 1)."""
+    model = as_model(source)
+    weight = check_policy(model, policy).ravel()
+    gamma = resolve_discount(discount, model.discount)
+    rows = rows_at(model, gamma)
+    if gamma < 1:
+        return model, gamma, rows, weight, None
+    label = resting_classes(model, rows, weight > 0, whose="the value of the policy", weight=weight)
+    return model, gamma, rows, weight, label >= 0
+
+
+def _plan(problem: Problem, method: str, solution: Solution) -> Plan:
+    """From a method's solution to a plan for the states and actions of the model."""
+    bound = solution.bound
+    if problem.collapsed is not None and bound == np.inf:
+        bound = enclosure(problem.rows, problem.accuracy, problem.epsilon, solution.v, solution.iterations)
+    tables = partial(_action_tables, replace(problem, on_sweep=None), solution, bound)
+    facts = (problem.discount, solution.method or method, problem.epsilon, problem.horizon)
+    map_and_actions = problem.model.shape, problem.model.actions
+    return Plan(problem.values(solution.v), bound, solution.iterations, *facts, tables, *map_and_actions)
+
+
+def _action_tables(problem: Problem, solution: Solution, bound: float) -> ActionTables:
+    model, rows = problem.model, rows_at(problem.model, problem.discount)
+    base = solution.v if solution.before is None else solution.before
+    error = bound + slack(problem.accuracy, float(np.abs(base).max())) if bound < np.inf else problem.tol
+    near = 2.0 * OUTWARD * error
+    choice = np.full(problem.n_states, -1)
+    choose_rows(problem.rows, problem.epsilon, base, choice, TIE, near)
+    if problem.collapsed is not None:
+        choice = ending_choice(problem.rows, choice, base) if problem.epsilon == 0 else choice
+        choice = expand(problem.collapsed, rows, choice)
+    q = np.empty((model.n_states, model.n_actions))
+    row_values(rows, problem.values(base), q.ravel())
+    optimal = q >= q.max(axis=1, keepdims=True) - near
+    return ActionTables(q, _policy(model, choice, problem.epsilon), optimal)
+
+
+def _policy(model: TabularModel, choice: Ints, epsilon: float) -> Floats:
+    """The (epsilon-soft) policy [S, A] that chooses one row for each state."""
+    policy = np.zeros((model.n_states, model.n_actions))
+    if epsilon > 0:
+        policy[:] = epsilon * model.available / model.available.sum(axis=1, keepdims=True)
+    policy.ravel()[choice] += 1.0 - epsilon
+    return policy
+
+
+def _exact_plan(problem: Problem, rows: Rows, discount: float) -> Plan:
+    """From a policy that is optimal as far as float64 can see, to exact values."""
+    model = problem.model
+    if model.n_states > MOST_STATES:
+        raise InputError(f"{model.name}: exact: found {model.n_states:,} states; allowed: up to {MOST_STATES:,}")
+    choice = improved(problem, None if problem.collapsed is None else problem.collapsed.ending)[0]
+    found = exact_optimum(
+        model, problem.rows, rows, problem.collapsed, choice, discount, problem.epsilon, problem.max_sweeps
+    )
+    policy = _policy(model, found.choice, problem.epsilon)
+    tables = partial(ActionTables, found.q, policy, found.optimal_actions)
+    facts = (found.v, found.bound, found.iterations, discount, "policy_iteration", problem.epsilon, None)
+    return Plan(*facts, tables, model.shape, model.actions, exact_v=found.exact_v)
+
+
+def _average_plan(model: TabularModel, tol: float, epsilon: float, max_sweeps: int, on_sweep: OnSweep | None) -> Plan:
+    found = average_optimum(model, tol, epsilon, max_sweeps, on_sweep)
+    q = np.empty((model.n_states, model.n_actions))
+    row_values(rows_at(model, 1.0), found.relative, q.ravel())
+    q -= found.gain
+    greedy = q.argmax(axis=1) + np.arange(0, q.size, model.n_actions)
+    policy = _policy(model, np.where(found.choice < 0, greedy, found.choice), epsilon)
+    optimal = q >= q.max(axis=1, keepdims=True) - 2.0 * tol
+    facts = (found.relative, found.bound, found.iterations, 1.0, AVERAGE, epsilon, None)
+    tables = partial(ActionTables, q, policy, optimal)
+    return Plan(*facts, tables, model.shape, model.actions, gain=found.gain)

@@ -1,0 +1,70 @@
+"""Methods that sweep: value iteration, Gauss-Seidel, prioritized sweeping, backward induction."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rlgrid.kernels.queue import back_up_first, empty_queue, fill_queue
+from rlgrid.kernels.sweeps import NO_WEIGHT, OUTWARD, settled, slack, sweep, sweep_in_place
+from rlgrid.planning.certificate import certified
+from rlgrid.planning.graph import predecessors
+from rlgrid.planning.problem import Problem, Solution, gave_up, sweep_until_settled
+
+# -- methods ---------------------------------------------------------------------------------------------------------
+
+
+def value_iteration(problem: Problem) -> Solution:
+    """Synchronous sweeps from v = 0 (Zhao, Alg. 4.1)."""
+    return sweep_until_settled(problem, NO_WEIGHT)
+
+
+def backward_induction(problem: Problem) -> Solution:
+    """v_k = T v_(k-1) from v_0 = 0; each backup adds its rounding error to what it passes on."""
+    assert problem.horizon is not None
+    v, before, error = np.zeros(problem.n_states), np.zeros(problem.n_states), 0.0
+    for k in range(1, problem.horizon + 1):
+        v, before = before, v
+        _, size = sweep(problem.rows, NO_WEIGHT, problem.epsilon, before, v)
+        error = OUTWARD * (problem.accuracy.contraction * error + slack(problem.accuracy, size))
+        problem.report(k, v)
+    return Solution(v, error, problem.horizon, before)
+
+
+def gauss_seidel(problem: Problem) -> Solution:
+    """In-place sweeps over the states in order, from v = 0: a backup sees what the same sweep has found before it.
+
+    Such a sweep brings values as much closer in the largest norm as a synchronous one, so the same bounds hold.
+    """
+    v, tol, accuracy = np.zeros(problem.n_states), problem.tol, problem.accuracy
+    for k in range(1, problem.max_sweeps + 1):
+        change, size = sweep_in_place(problem.rows, problem.epsilon, v)
+        problem.report(k, v)
+        if settled(accuracy, change, size, tol):
+            return Solution(v, certified(problem.model, accuracy, accuracy.contraction * change, size, tol), k)
+    raise gave_up(problem.max_sweeps)
+
+
+def prioritized_sweeping(problem: Problem) -> Solution:
+    """Always the state whose backup would change it most (Moore & Atkeson 1993; Sutton & Barto 2e, Sec. 8.4).
+
+    A sweep is as many backups as there are states.
+    """
+    rows, accuracy, n = problem.rows, problem.accuracy, problem.n_states
+    beta = accuracy.contraction
+    queue = empty_queue(n)
+    v, work, before = np.zeros(n), np.empty(n), predecessors(rows)
+    theta = problem.tol * (1.0 - beta) / 2.0 if beta < 1.0 else problem.tol / 1e3
+    k = 0
+    while True:
+        fill_queue(rows, problem.epsilon, v, queue, theta)
+        while queue.length[0] > 0:
+            if k == problem.max_sweeps:
+                raise gave_up(problem.max_sweeps)
+            back_up_first(rows, *before, problem.epsilon, v, queue, theta, n)
+            k += 1
+            problem.report(k, v)
+        change, size = sweep(rows, NO_WEIGHT, problem.epsilon, v, work)
+        if settled(accuracy, change, size, problem.tol):
+            bound = certified(problem.model, accuracy, beta * change, size, problem.tol)
+            return Solution(work, bound, max(k, 1))
+        theta = max(min(theta, change) / 8.0, slack(accuracy, size) / 8.0)

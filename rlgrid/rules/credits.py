@@ -1,0 +1,157 @@
+"""Credits: where and when a target lands. In its entry now, in a trace of recent entries, or together with others."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rlgrid.arrays import Ints
+from rlgrid.batch import Transition
+from rlgrid.choices import choice, function, rule, unsigned
+from rlgrid.rules.behaviors import Table
+from rlgrid.rules.learner import Learner
+from rlgrid.rules.step_sizes import rate
+
+
+class Entry(NamedTuple):
+    """The entry moves at once."""
+
+
+class EntryOfTwo(NamedTuple):
+    """The entry moves in one of two tables; the learner's own holds their mean (see ``targets.Double``)."""
+
+    first: Table  # [S, A]
+    second: Table  # [S, A]
+    turn: Ints  # [1] which of them
+    visits: NDArray[np.float64]  # [S, A] counted by the step size for the second one
+
+
+class Nowhere(NamedTuple):
+    """Nothing is learned: acting only."""
+
+
+class Together(NamedTuple):
+    """All entries move at the end of the batch, each towards the weighted mean of its targets."""
+
+    total: Table  # [S, C] sum of weight times target
+    weight: Table  # [S, C]
+
+
+@rule
+def look(credit: Any, table: Table, state: int) -> None:
+    """Bring the values of a state up to date before it is acted in or bootstrapped from; entries always are."""
+
+
+@choice(look, Entry)
+@choice(look, EntryOfTwo)
+@choice(look, Nowhere)
+@choice(look, Together)
+def _entries_are_up_to_date(credit: Any, table: Table, state: int) -> None:
+    pass
+
+
+@rule
+def land(credit: Any, learner: Learner, state: int, column: int, target: float, weight: float) -> None:
+    """Credit a target to entry (state, column)."""
+
+
+@choice(land, Entry)
+def _land_entry(credit: Entry, learner: Learner, state: int, column: int, target: float, weight: float) -> None:
+    _move(learner.table, learner.visits, learner, state, column, target, weight)
+
+
+@function
+def _move(
+    table: Table,
+    visits: NDArray[np.float64],
+    learner: Learner,
+    state: int,
+    column: int,
+    target: float,
+    weight: float,
+) -> None:
+    """The one update, of one entry."""
+    alpha = rate(learner.step_size, visits, learner.clock, state, column, weight) * weight
+    table[unsigned(state), unsigned(column)] = (1.0 - alpha) * table[unsigned(state), unsigned(column)] + alpha * target
+
+
+@choice(land, EntryOfTwo)
+def _land_entry_of_two(
+    credit: EntryOfTwo, learner: Learner, state: int, column: int, target: float, weight: float
+) -> None:
+    if credit.turn[0] == 0:
+        _move(credit.first, learner.visits, learner, state, column, target, weight)
+    else:
+        _move(credit.second, credit.visits, learner, state, column, target, weight)
+    mean = (
+        0.5 * credit.first[unsigned(state), unsigned(column)] + 0.5 * credit.second[unsigned(state), unsigned(column)]
+    )
+    learner.table[unsigned(state), unsigned(column)] = mean
+
+
+@choice(land, Nowhere)
+def _land_nowhere(credit: Nowhere, learner: Learner, state: int, column: int, target: float, weight: float) -> None:
+    pass
+
+
+@choice(land, Together)
+def _land_together(credit: Together, learner: Learner, state: int, column: int, target: float, weight: float) -> None:
+    credit.total[unsigned(state), unsigned(column)] += weight * target
+    credit.weight[unsigned(state), unsigned(column)] += weight
+
+
+@rule
+def foresee(credit: Any, learner: Learner, step: Transition) -> None:
+    """Keep what a trace has to know of the step that follows a transition, before anything lands."""
+
+
+@choice(foresee, Entry)
+@choice(foresee, EntryOfTwo)
+@choice(foresee, Nowhere)
+@choice(foresee, Together)
+def _foresee_nothing(credit: Any, learner: Learner, step: Transition) -> None:
+    pass
+
+
+@rule
+def crowded(credit: Any) -> bool:  # type: ignore[empty-body]
+    """Whether there is no room for what another transition would leave behind."""
+
+
+@choice(crowded, Entry)
+@choice(crowded, EntryOfTwo)
+@choice(crowded, Nowhere)
+@choice(crowded, Together)
+def _never_crowded(credit: Any) -> bool:
+    return False
+
+
+@rule
+def land_rest(credit: Any, learner: Learner) -> float:  # type: ignore[empty-body]
+    """Let everything land that waited for the end of the batch; how far the farthest entry moved."""
+
+
+@choice(land_rest, Entry)
+@choice(land_rest, EntryOfTwo)
+@choice(land_rest, Nowhere)
+def _nothing_rests(credit: Any, learner: Learner) -> float:
+    return np.inf
+
+
+@choice(land_rest, Together)
+def _land_rest_together(credit: Together, learner: Learner) -> float:
+    change = 0.0
+    for state in range(learner.table.shape[0]):
+        for column in range(learner.table.shape[1]):
+            weight = credit.weight[unsigned(state), unsigned(column)]
+            if weight > 0.0:
+                alpha = rate(learner.step_size, learner.visits, learner.clock, state, column)
+                old = learner.table[unsigned(state), unsigned(column)]
+                new = (1.0 - alpha) * old + alpha * (credit.total[unsigned(state), unsigned(column)] / weight)
+                learner.table[unsigned(state), unsigned(column)] = new
+                change = max(change, abs(new - old))
+                credit.total[unsigned(state), unsigned(column)] = 0.0
+                credit.weight[unsigned(state), unsigned(column)] = 0.0
+    return change

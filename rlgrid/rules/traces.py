@@ -1,0 +1,166 @@
+"""Eligibility traces: the credit of TD(lambda), Sarsa(lambda) and Q(lambda).
+
+A trace is a list of recent visits. A target's error moves all of them, each by the step size at its visit times what
+its eligibility has faded to since. Visits that have faded below a threshold leave the list, so that a step costs as
+much as the list is long.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from rlgrid.arrays import Floats, Ints
+from rlgrid.batch import Transition
+from rlgrid.choices import choice, function, rule, unsigned
+from rlgrid.rules.credits import crowded, foresee, land, land_rest, look
+from rlgrid.rules.learner import Learner
+from rlgrid.rules.step_sizes import rate
+from rlgrid.rules.targets import follows
+
+
+class Accumulating(NamedTuple):
+    """A new visit adds to what is left of earlier ones (Sutton & Barto 2e, eq. 12.5)."""
+
+
+class Replacing(NamedTuple):
+    """A new visit takes the place of earlier ones (Singh & Sutton, Machine Learning 22, 1996)."""
+
+
+class Dutch(NamedTuple):
+    """True online learning: equal to the online lambda-return algorithm (S&B 2e, Sec. 12.5).
+
+    van Seijen et al., True online temporal-difference learning, JMLR 17, 2016, Algorithm 1.
+    """
+
+
+class Trace(NamedTuple):
+    """Recent visits of the episode, the latest last."""
+
+    kind: Accumulating | Replacing | Dutch
+    decay: float  # lambda
+    longest: int  # most visits that a target moves
+    state: Ints  # [capacity]
+    column: Ints  # [capacity]
+    size: Floats  # [capacity] eligibility times the step size of the visit
+    span: Ints  # [2] where the visits begin and end
+    now: Floats  # [2] by how much they fade at this step; the value of this entry as seen one step before
+    ahead: Floats  # [2] the same for the next step
+
+
+def longest_trace(fade: float, cut: float) -> int:
+    """How many steps it takes until an eligibility, fading by a factor at every step, is below a threshold.
+
+    >>> longest_trace(0.9, 1e-3), longest_trace(0.0, 1e-3), longest_trace(0.5, 0.5)
+    (66, 1, 2)
+    """
+    if fade == 0.0:
+        return 1
+    if fade == 1.0 or cut == 0.0:
+        return 2**62
+    return math.floor(math.log(cut) / math.log(fade)) + 1
+
+
+@rule
+def kept(kind: Any, alpha: float) -> float:  # type: ignore[empty-body]
+    """The share of earlier visits of an entry that a new one leaves."""
+
+
+@choice(kept, Accumulating)
+def _kept_accumulating(kind: Accumulating, alpha: float) -> float:
+    return 1.0
+
+
+@choice(kept, Replacing)
+def _kept_replacing(kind: Replacing, alpha: float) -> float:
+    return 0.0
+
+
+@choice(kept, Dutch)
+def _kept_dutch(kind: Dutch, alpha: float) -> float:
+    return 1.0 - alpha
+
+
+@rule
+def drift(kind: Any, moved: float) -> float:  # type: ignore[empty-body]
+    """What earlier visits make good for an entry that moved after it was looked at as the next one."""
+
+
+@choice(drift, Accumulating)
+@choice(drift, Replacing)
+def _no_drift(kind: Any, moved: float) -> float:
+    return 0.0
+
+
+@choice(drift, Dutch)
+def _drift_dutch(kind: Dutch, moved: float) -> float:
+    return moved
+
+
+@choice(foresee, Trace)
+def _foresee(credit: Trace, learner: Learner, step: Transition) -> None:
+    if step.terminated or step.truncated:
+        credit.ahead[0] = 0.0
+        return
+    column = step.next_action if learner.table.shape[1] > 1 else 0
+    goes_on = follows(learner.target, learner.table, step)
+    credit.ahead[0] = learner.discount * credit.decay if goes_on else 0.0
+    credit.ahead[1] = learner.table[unsigned(step.next_state), unsigned(column)]
+
+
+@choice(land, Trace)
+def _land_trace(credit: Trace, learner: Learner, state: int, column: int, target: float, weight: float) -> None:
+    table = learner.table
+    alpha = rate(learner.step_size, learner.visits, learner.clock, state, column, weight) * weight
+    old = table[unsigned(state), unsigned(column)]
+    error = target - old
+    fade, share = credit.now[0], kept(credit.kind, alpha)
+    earlier = error + drift(credit.kind, old - credit.now[1])
+    for k in range(credit.span[0], credit.span[1]):
+        size = credit.size[unsigned(k)] * fade
+        if credit.state[unsigned(k)] == state and credit.column[unsigned(k)] == column:
+            size *= share
+        credit.size[unsigned(k)] = size
+        table[unsigned(credit.state[unsigned(k)]), unsigned(credit.column[unsigned(k)])] += size * earlier
+    table[unsigned(state), unsigned(column)] += alpha * error
+    credit.now[0], credit.now[1] = credit.ahead[0], credit.ahead[1]
+    _remember(credit, state, column, alpha)
+
+
+@function
+def _remember(credit: Trace, state: int, column: int, alpha: float) -> None:
+    """Put a visit at the end of the list; those that count no more leave it."""
+    begin, end = credit.span[0], credit.span[1]
+    if credit.now[0] == 0.0:
+        credit.span[0], credit.span[1] = 0, 0
+        return
+    if end == len(credit.state):
+        for k in range(begin, end):
+            credit.state[unsigned(k - begin)], credit.column[unsigned(k - begin)] = (
+                credit.state[unsigned(k)],
+                credit.column[unsigned(k)],
+            )
+            credit.size[unsigned(k - begin)] = credit.size[unsigned(k)]
+        begin, end = 0, end - begin
+    credit.state[unsigned(end)], credit.column[unsigned(end)], credit.size[unsigned(end)] = state, column, alpha
+    end += 1
+    if end - begin >= credit.longest:
+        begin += 1
+    credit.span[0], credit.span[1] = begin, end
+
+
+@choice(look, Trace)
+def _entries_are_up_to_date(credit: Trace, table: Floats, state: int) -> None:
+    pass
+
+
+@choice(crowded, Trace)
+def _crowded(credit: Trace) -> bool:
+    return bool(credit.span[1] - credit.span[0] == len(credit.state))
+
+
+@choice(land_rest, Trace)
+def _no_rest(credit: Trace, learner: Learner) -> float:
+    return np.inf

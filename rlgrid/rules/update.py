@@ -1,0 +1,100 @@
+"""The Robbins-Monro update of a table, put together from the choices of a learner.
+
+    w  <-  (1 - alpha W) w + alpha W T
+
+``learn`` is called for one transition after the other, by ``agent.update(batch)`` and by the compiled loop that also
+acts; ``settle`` at the end of a batch, where updates land that wait for it and a stored policy is improved.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rlgrid.arrays import Ints
+from rlgrid.batch import Transition
+from rlgrid.choices import choice, function, rule, unsigned
+from rlgrid.models.tables import TIE
+from rlgrid.rules.behaviors import Table, greatest
+from rlgrid.rules.credits import crowded, land_rest
+from rlgrid.rules.dyna import plan
+from rlgrid.rules.learner import Learner
+from rlgrid.rules.windows import absorb, full
+
+
+class NoImprovement(NamedTuple):
+    """No policy is stored."""
+
+
+class Improvement(NamedTuple):
+    """A stored policy becomes greedy after every so many batches, or as soon as its values have converged."""
+
+    policy: Table  # [S, A]
+    every: int
+    tolerance: float  # converged: no entry moved further than this in a batch
+    batches: Ints  # [2] batches since the last improvement; improvements so far
+    change: NDArray[np.float64]  # [1] how far the farthest entry moved in the last batch
+
+
+@function
+def learn(learner: Learner, step: Transition) -> None:
+    """Learn from a transition."""
+    absorb(learner.window, learner, step)
+    plan(learner.planning, learner, step)
+
+
+@function
+def no_room(learner: Learner) -> bool:
+    """Whether something that waits in the learner has to grow before it can take another transition."""
+    return bool(full(learner.window) or crowded(learner.credit))
+
+
+@function
+def settle(learner: Learner) -> None:
+    """End a batch."""
+    change = land_rest(learner.credit, learner)
+    improve(learner.improvement, learner, change)
+
+
+@rule
+def improve(improvement: Any, learner: Learner, change: float) -> None:
+    """Improve the stored policy where it is due."""
+
+
+@choice(improve, NoImprovement)
+def _no_improvement(improvement: NoImprovement, learner: Learner, change: float) -> None:
+    pass
+
+
+@choice(improve, Improvement)
+def _improvement(improvement: Improvement, learner: Learner, change: float) -> None:
+    improvement.change[0] = change
+    improvement.batches[0] += 1
+    if improvement.batches[0] >= improvement.every or change <= improvement.tolerance:
+        improvement.batches[0] = 0
+        improvement.batches[1] += 1
+        make_greedy(improvement.policy, learner.table)
+
+
+@function
+def make_greedy(policy: Table, table: Table) -> None:
+    """Make a policy greedy in place; of equally good actions it keeps the one it takes, else takes the first."""
+    for state in range(table.shape[0]):
+        best = greatest(table, (), state)
+        size = 0.0
+        for a in range(table.shape[1]):
+            if table[unsigned(state), unsigned(a)] > -float("inf"):
+                size = max(size, abs(table[unsigned(state), unsigned(a)]))
+        good = best - TIE * size
+        chosen = 0
+        for a in range(table.shape[1] - 1, -1, -1):
+            if table[unsigned(state), unsigned(a)] >= good:
+                chosen = a
+        for a in range(table.shape[1]):
+            if policy[unsigned(state), unsigned(a)] == 1.0 and table[unsigned(state), unsigned(a)] >= good:
+                chosen = a
+        for a in range(table.shape[1]):
+            policy[unsigned(state), unsigned(a)] = 0.0
+        policy[unsigned(state), unsigned(chosen)] = 1.0

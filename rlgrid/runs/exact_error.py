@@ -1,0 +1,266 @@
+"""Exact learning curves: what a table is worth, measured against the solved model, without sampling noise."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rlgrid.arrays import Floats
+from rlgrid.environments.spaces import model_of
+from rlgrid.errors import InputError, whole
+from rlgrid.feeds.feed import Chunk
+from rlgrid.learning.policies import acting_policy
+from rlgrid.runs.curve import CurvePoint, LearningCurve
+from rlgrid.runs.observer import NEVER, Observer
+
+if TYPE_CHECKING:
+    from rlgrid.learning.agent import Agent
+    from rlgrid.models.model import TabularModel
+    from rlgrid.runs.run import Run
+
+
+#: A larger model is not solved before training unless an observer asks for it: it could take longer than training.
+MOST_STATES = 40_000
+
+#: Models of so many states, below discount 1, are kept as dense arrays.
+MOST_DENSE = 128
+
+#: What a point costs, in steps of training that take as long: 0.7 ms on a small model, else 2 ms and 0.7 µs a state, at
+#: 50 million steps a second; at discount 1 twice as much. Two policies are evaluated, by code that no cache holds then.
+_STEPS_PER_SMALL, _STEPS_PER_POINT, _STEPS_PER_STATE, _UNDISCOUNTED = 35_000, 100_000, 45, 2
+
+#: The share of training time that the points of a curve may cost by default. Solving the model and the errors between
+#: the points cost as much.
+_SHARE = 0.01
+
+
+def affordable_points(steps: int, n_states: int, discount: float, most: int) -> int:
+    """How many points of a curve cost no more than their share of so many steps; at least the last one.
+
+    >>> [affordable_points(steps, 64, 0.99, 50) for steps in (1000, 10_000_000, 10**9)]
+    [1, 2, 50]
+    """
+    cost = _STEPS_PER_SMALL
+    if not _is_small(n_states, discount):
+        cost = (_STEPS_PER_POINT + _STEPS_PER_STATE * n_states) * (_UNDISCOUNTED if discount == 1 else 1)
+    return int(min(most, max(1.0, _SHARE * steps / cost)))
+
+
+class Truth(NamedTuple):
+    """What is learned, solved exactly: optimal values, or those of the policy that is predicted."""
+
+    model: TabularModel
+    v: Floats  # [S]
+    q: Floats  # [S, A], -inf where an action is not available
+    compared: NDArray[np.bool_]  # [S] states that count in an error
+
+
+def solve_for(agent: Agent, model: TabularModel) -> Truth:
+    """Solve what an agent learns.
+
+    Raises:
+        InputError: where the exact values are not finite.
+    """
+    from rlgrid.planning.solve import evaluate_exact, solve  # loads Numba
+
+    if agent.recipe.predicts:
+        v = evaluate_exact(model, agent.policy, discount=agent.discount)
+        q = _action_values(model, v, agent.discount)
+    else:
+        plan = solve(model, discount=agent.discount)
+        v, q = plan.v, plan.q
+    everywhere = agent.recipe.feed == "sweep" or agent.recipe.starts != "world"
+    return Truth(model, v, q, ~model.terminal & (everywhere | model.reachable))
+
+
+def _action_values(model: TabularModel, v: Floats, discount: float) -> Floats:
+    t = model.tables
+    target = t.reward[t.code] + discount * ~t.terminated[t.code] * v[t.next_state]
+    q = np.bincount(model.row_of_outcome, t.probability[t.code] * target, model.n_states * model.n_actions)
+    return np.where(model.available, q.reshape(model.n_states, model.n_actions), -np.inf)
+
+
+def greatest_error(agent: Agent, truth: Truth) -> float:
+    """max |v - exact v| over the states that count."""
+    return float(np.abs(agent.v - truth.v)[truth.compared].max(initial=0.0))
+
+
+def table_errors(agent: Agent, truth: Truth) -> tuple[float, float]:
+    """max |q - exact q| (nan for a table of state values), and the root of the mean squared error of the table."""
+    if agent.recipe.table == "v":
+        apart = (agent.v - truth.v)[truth.compared]
+        greatest = float("nan")
+    else:
+        counts = truth.compared[:, None] & truth.model.available
+        apart = agent.learner.table[counts] - truth.q[counts]
+        greatest = float(np.abs(apart).max(initial=0.0))
+    return greatest, float(np.sqrt(np.mean(apart**2))) if apart.size else 0.0
+
+
+class Judge:
+    """Exact values of policies from the start distribution.
+
+    Small models below discount 1 are kept as dense arrays, which takes a quarter of the time of ``evaluate_exact``.
+    Elsewhere a policy that has not changed is not solved again.
+    """
+
+    def __init__(self, truth: Truth, discount: float) -> None:
+        self.truth = truth
+        self.discount = discount
+        self._going = _dense(truth.model, discount) if _is_small(truth.model.n_states, discount) else None
+        self._reward = truth.model.expected_reward
+        self._last: dict[str, tuple[Floats, float]] = {}
+
+    def optimum(self) -> float:
+        """v*(start)."""
+        return float(self.truth.model.start @ self.truth.v)
+
+    def value(self, kind: str, policy: Floats) -> float:
+        """v_pi(start); nan where it is infinite or undefined (a policy that never ends, at discount 1)."""
+        if self._going is not None:
+            return self._value_by(self._going, policy)
+        if kind not in self._last or not np.array_equal(self._last[kind][0], policy):
+            self._last[kind] = (policy, self._value_of_rows(policy))
+        return self._last[kind][1]
+
+    def _value_by(self, going: Floats, policy: Floats) -> float:
+        if not np.isfinite(policy).all():  # greedy in values that are no numbers
+            return float("nan")
+        moves = np.matmul(policy[:, None, :], going)[:, 0]
+        v = np.linalg.solve(np.eye(len(moves)) - moves, (policy * self._reward).sum(axis=1))
+        return float(self.truth.model.start @ v)
+
+    def _value_of_rows(self, policy: Floats) -> float:
+        from rlgrid.planning.solve import evaluate_exact
+
+        try:
+            return float(self.truth.model.start @ evaluate_exact(self.truth.model, policy, discount=self.discount))
+        except InputError:
+            return float("nan")
+
+    def values(self, agent: Agent) -> tuple[float, float, float]:
+        """Greedy value, behavior value, and regret: v*(start) less the behavior value."""
+        acting = self.value("behavior", acting_policy(agent.behavior, agent.learner.table))
+        if agent.recipe.predicts:
+            return float("nan"), acting, float("nan")
+        return self.value("greedy", agent.policy), acting, self.optimum() - acting
+
+
+def _is_small(n_states: int, discount: float) -> bool:
+    return discount < 1 and n_states <= MOST_DENSE
+
+
+def _dense(model: TabularModel, discount: float) -> Floats:
+    """Discounted probabilities to go on, [S, A, S]."""
+    t, n = model.tables, model.n_states
+    going = discount * t.probability[t.code] * ~t.terminated[t.code]
+    place = model.row_of_outcome * n + t.next_state
+    cells = np.bincount(place, going, n * model.n_actions * n)
+    return np.asarray(cells, dtype=np.float64).reshape(n, model.n_actions, n)
+
+
+#: An episode counts as so many steps where the cost of a learning curve is weighed against them.
+_STEPS_IN_EPISODE = 10
+
+
+class ExactError(Observer):
+    """The exact errors of what is learned, and the exact values of the policies, at regular points of the run.
+
+    Control is compared with v* and q*, prediction with the values of the policy that is predicted. States that cannot
+    be reached from the start distribution are left out, unless episodes start everywhere. Where the world changes, so
+    do the exact values. Without a model, or where an exact value is not finite, nothing is reported and
+    ``record.reason``     says why.
+
+    ``record.errors`` are pairs of ``done`` and max |v - exact v|. ``curve`` has the columns
+
+    - ``done`` in the unit of the budget, and ``episodes`` finished;
+    - ``v_error``, ``q_error``: max |v - exact v|, max |q - exact q|; ``rmse`` over the entries of the table;
+    - ``greedy_value``, ``behavior_value``: v_pi(start) of the greedy policy and of the one that acts, by a linear
+      solve; nan where it is infinite;
+    - ``regret``: v*(start) - ``behavior_value``, that of one episode; ``cumulative_regret``: its sum over the episodes
+      so far, by the trapezoidal rule between points; nan where the curve does not begin at 0.
+
+    By default there are 50 errors, as many points of the curve as cost less than 5 % of the training time together with
+    them (by the length of the budget and the size of the model, so that results do not depend on the clock) but at
+    least the one at the end, and no model of more than 40,000 states is solved. Give one yourself to have it otherwise:
+
+    >>> import rlgrid
+    >>> env = rlgrid.GridWorld("cliff")
+    >>> agent = rlgrid.load_agent("q_learning", env, seed=1, discount=0.99)
+    >>> run = rlgrid.train(agent, env, steps=20_000, observers=[ExactError(points=4)])
+    >>> run.curve["done"].tolist(), round(float(run.curve["greedy_value"][-1]), 3)
+    ([0, 5000, 10000, 15000, 20000], -12.248)
+
+    Args:
+        points: how many points after the first, of errors and curve alike, at whatever cost.
+    """
+
+    def __init__(self, points: int | None = None) -> None:
+        self.points = None if points is None else whole("points", points)
+        self.record = LearningCurve()
+        self._truth: Truth | None = None
+
+    @property
+    def curve(self) -> NDArray[np.void]:
+        """The learning curve, a structured array [n]."""
+        return self.record.array
+
+    def begin(self, run: Run) -> None:
+        amount = run.budget.amount
+        model = model_of(run.env)
+        if model is None:
+            self.record.reason = "the environment has no model"
+        elif self.points is None and model.n_states > MOST_STATES:
+            self.record.reason = (
+                f"the model has {model.n_states:,} states, and by default at most {MOST_STATES:,} are solved before "
+                "training; allowed: observers=[ExactError(points=...)]"
+            )
+        else:
+            self._every = max(1, amount // (self.points or 50))
+            steps = amount * (_STEPS_IN_EPISODE if run.budget.unit == "episodes" else 1)
+            self._curve_points = self.points or affordable_points(steps, model.n_states, run.agent.discount, 50)
+            self._solve(run, model)
+            self._look(run)
+
+    def _solve(self, run: Run, model: TabularModel) -> None:
+        self._model = model
+        try:
+            self._truth = solve_for(run.agent, model)
+        except InputError as error:
+            self._truth, self.record.exact, self.record.reason = None, None, str(error)
+            return
+        self.record.exact = self._truth.v
+        self._judge = Judge(self._truth, run.agent.discount)
+
+    def see(self, run: Run, chunk: Chunk) -> None:
+        if self._truth is None or not (run.done >= self.next_look(run) or run.done >= run.budget.amount):
+            return
+        if run.feed.model is not None and run.feed.model is not self._model:  # the world has changed
+            self._solve(run, run.feed.model)
+        self._look(run)
+
+    def _look(self, run: Run) -> None:
+        if self._truth is None:
+            return
+        error = greatest_error(run.agent, self._truth)
+        self.record.errors.append((run.done, error))
+        k, n = len(self.record.points), self._curve_points
+        due = k < n and (self.points or n > 1) and run.done >= k * (run.budget.amount // n)
+        if due or run.done >= run.budget.amount:
+            self._add_row(run, self._truth, error)
+
+    def _add_row(self, run: Run, truth: Truth, error: float) -> None:
+        greedy, acting, regret = self._judge.values(run.agent)
+        total = 0.0 if run.done == 0 else float("nan")
+        if self.record.points:
+            _, episodes, *_, regret_before, total = self.record.points[-1]
+            total += (run.episodes - episodes) * (regret_before + regret) / 2
+        errors = table_errors(run.agent, truth)
+        self.record.points.append(CurvePoint(run.done, run.episodes, error, *errors, greedy, acting, regret, total))
+
+    def next_look(self, run: Run) -> int:
+        if self._truth is None or not self.record.errors:
+            return NEVER
+        return (self.record.errors[-1][0] // self._every + 1) * self._every
