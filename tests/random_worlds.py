@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import Any
 
 import msgspec
-from hypothesis import assume
+from hypothesis import HealthCheck, assume, settings
 from hypothesis import strategies as st
 from slow_rules import CLOCK
 
@@ -17,6 +17,11 @@ from rlgrid.worlds.world import Cell, Leave, RewardRules, Slip, Wind
 
 NUMBERS = st.sampled_from([-10, -1, 0, 1, 5, 0.25, -0.1, "1/3", "-2/7"])
 KINDS = ["floor", "wall", "enter_to", "leave", "exit", "terminal"]
+
+
+def examples(count: int) -> settings:
+    checks = [HealthCheck.too_slow, HealthCheck.filter_too_much]
+    return settings(max_examples=count, deadline=None, derandomize=True, database=None, suppress_health_check=checks)
 
 
 @st.composite

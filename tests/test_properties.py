@@ -8,9 +8,9 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from random_worlds import mirrored, rotated, worlds
+from random_worlds import examples, mirrored, rotated, worlds
 from scipy import stats
 from slow_rules import SlowRules, pay_of
 
@@ -18,11 +18,6 @@ from rlgrid import GridWorld, GridWorldVec, TabularModel, World, load_world, sol
 from rlgrid.worlds.outcomes import compile_world
 
 LEAST_P = 1e-6
-
-
-def examples(count: int) -> settings:
-    checks = [HealthCheck.too_slow, HealthCheck.filter_too_much]
-    return settings(max_examples=count, deadline=None, derandomize=True, database=None, suppress_health_check=checks)
 
 
 # -- the compiler ----------------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from rlgrid.learning.recipe import Recipe, read_recipe, recipe_to_toml, to_step_
 from rlgrid.learning.recipe_keys import HarmonicSize, PolynomialSize
 
 CATALOG = library.names("agents")
-GUIDE = Path(__file__).parent.parent / "docs" / "agents.md"
+GUIDE = Path(__file__).parents[2] / "docs" / "agents.md"
 LAKE = GridWorld("frozen_lake_4x4")
 KEYS = set(Recipe.__struct_fields__)
 

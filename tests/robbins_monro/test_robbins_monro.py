@@ -6,13 +6,13 @@ Seeds are fixed. A 99 % interval misses once in a hundred on average; the six ca
 from __future__ import annotations
 
 import doctest
-import json
 import math
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+from published_worlds import PUBLISHED
 
 from rlgrid import (
     Constant,
@@ -38,7 +38,6 @@ from rlgrid.rules.targets import Return
 from rlgrid.rules.update import NoImprovement
 from rlgrid.rules.windows import OneStep
 
-PUBLISHED = {entry["id"]: entry for entry in json.loads((Path(__file__).parent / "published.json").read_text())}
 CUBE_ROOT = PUBLISHED["zhao_rm_cube"]["values"]
 
 
@@ -335,7 +334,7 @@ def test_a_number_is_a_constant_step_size() -> None:
 
 
 def test_the_examples_of_the_guide_run() -> None:
-    guide = Path(__file__).parents[1] / "docs" / "stochastic_approximation.md"
+    guide = Path(__file__).parents[2] / "docs" / "stochastic_approximation.md"
     blocks = re.findall(r"```python\n(.*?)```", guide.read_text(encoding="utf-8"), re.DOTALL)
     examples = doctest.DocTestParser().get_doctest("\n".join(blocks), {}, guide.name, None, None)
     runner = doctest.DocTestRunner()

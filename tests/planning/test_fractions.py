@@ -11,10 +11,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from random_worlds import worlds
+from random_models import FractionRows, fractions_of, random_model, rational_optimum, solve_rational
+from random_worlds import examples, worlds
 from slow_rules import SlowRules
-from test_planner import FractionRows, fractions_of, random_model, rational_optimum, solve_rational
-from test_properties import examples
 
 from rlgrid import InputError, TabularModel, World, load_world, solve
 from rlgrid.planning import fractions as rational

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from itertools import pairwise
-from pathlib import Path
 
 import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium.wrappers import TransformReward
 from plain_run import ROLLOUTS, drive, learned
+from published_worlds import PUBLISHED
 
 import rlgrid
 from rlgrid import (
@@ -30,7 +29,6 @@ from rlgrid.approximation.features import fourier, one_hot, polynomial, tile_cod
 from rlgrid.feeds.feed_for import feed_for
 from rlgrid.models.model import as_model
 
-PUBLISHED = {entry["id"]: entry for entry in json.loads((Path(__file__).parent / "published.json").read_text())}
 ZHAO = rlgrid.load_world("zhao_5x5")
 UNIFORM = np.full((25, 5), 0.2)
 KINDS = (

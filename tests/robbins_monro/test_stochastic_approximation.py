@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
+from published_worlds import PUBLISHED
 
 from rlgrid import Constant, Harmonic, InputError, Polynomial, find_root, mean_estimation
 from rlgrid.rules.step_sizes import RobbinsMonro, StepSize, rate
 
-PUBLISHED = {entry["id"]: entry for entry in json.loads((Path(__file__).parent / "published.json").read_text())}
 CUBE_ROOT = PUBLISHED["zhao_rm_cube"]["values"]
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from published_worlds import PUBLISHED
 
 from rlgrid import library
 from rlgrid.errors import InputError
@@ -17,46 +18,12 @@ from rlgrid.worlds.numbers import Reward, number_to_toml, to_fraction
 from rlgrid.worlds.world import World, load_world
 
 CATALOG = library.names("envs")
-PUBLISHED = {entry["id"]: entry for entry in json.loads((Path(__file__).parent / "published.json").read_text())}
 
 HEAD = 'actions = ["up", "right"]\nmap = """\nS.G\n..H\n"""\n'
 CELLS = "[cells]\nG = { terminal = true }\nH = {}\n"
 GOOD = HEAD + CELLS
 
-EVERY_KEY = '''
-name = "every \\"key\\""
-source = "this test"
-discount = 0.95
-max_episode_steps = 7
-edge = "clip"
-actions = ["up", "down-left", "stay"]
-map = """
-S#w.T
-b.A.x
-"""
-
-[reward]
-step = { values = [-1, "1/3"], probabilities = ["1/4", 0.75] }
-bump = { mean = -0.5, std = 0.125 }
-bump_adds_cell = true
-enter_adds_step = true
-action = { up = -0.1, stay = "2/7" }
-
-[cells]
-w = { wall = true, bump = -10 }
-A = { leave = { to = "b", reward = 10 }, start = true }
-b = {}
-T = { enter = 1, terminal = true }
-x = { enter = -100, enter_to = "S" }
-
-[slip]
-turn = { 0 = 0.8, 45 = "1/10", -90 = 0.1 }
-
-[wind]
-up = [0, 1, 2, -1, 0]
-left = [0, 1]
-varies = { -1 = "1/3", 0 = "1/3", 1 = "1/3" }
-'''
+EVERY_KEY = Path(__file__).with_name("every_key.toml").read_text(encoding="utf-8")
 
 
 # -- the catalog ------------------------------------------------------------------------------------------------------
@@ -174,7 +141,7 @@ def test_numbers_are_exact(text: str) -> None:
 
 
 def test_the_guides_examples_are_valid_and_its_table_is_complete() -> None:
-    guide = (Path(__file__).parent.parent / "docs" / "worlds.md").read_text(encoding="utf-8")
+    guide = (Path(__file__).parents[2] / "docs" / "worlds.md").read_text(encoding="utf-8")
     whole, cells, *rules = re.findall(r"```toml\n(.*?)```", guide, re.DOTALL)
     assert World.from_toml(whole).name == "corridor"
     assert len(World.from_toml(f'actions = ["up"]\nmap = "SWFCTG"\n{cells}').cells) == 5

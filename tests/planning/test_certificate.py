@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from methods import EVERY_WAY, solve_by
 from numpy.typing import NDArray
-from test_planner import FractionRows, error, fractions_of, rational_optimum, solve_rational
+from random_models import FractionRows, error, fractions_of, rational_optimum, solve_rational
 
 from rlgrid import TabularModel
 

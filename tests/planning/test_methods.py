@@ -8,10 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from methods import EVERY_WAY, solve_by
 from numpy.typing import NDArray
-from random_worlds import worlds
+from random_models import random_model
+from random_worlds import examples, worlds
 from scipy.optimize import linprog
-from test_planner import random_model
-from test_properties import examples
 
 from rlgrid import InputError, TabularModel, World, solve
 from rlgrid.planning.graph import rows_at

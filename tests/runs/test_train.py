@@ -10,6 +10,7 @@ from pathlib import Path
 
 import gymnasium as gym
 import numpy as np
+import plain_run
 import pytest
 from gymnasium.wrappers import TransformReward
 from plain_run import ROLLOUTS, STEPS, SWEEPS, drive, hashes, learned, of_episodes
@@ -57,7 +58,7 @@ class Recorder(Observer):
 
 
 def test_every_recipe_is_among_the_cases() -> None:
-    """But for those that learn from a recording or a model: test_batch_solvers and test_model_feeds have them."""
+    """But for those that learn from a recording or a model: test_compare and test_solution have them."""
     others = {name for name in library.names("agents") if read_recipe(name, {}).feed not in ("rollout", "sweep")}
     assert {case.recipe for case in (ROLLOUTS | SWEEPS).values()} == set(library.names("agents")) - others
 
@@ -66,7 +67,7 @@ def test_every_recipe_is_among_the_cases() -> None:
 
 
 def test_compiled_and_plain_runs_agree_bit_for_bit() -> None:
-    script = Path(__file__).parent / "plain_run.py"
+    script = Path(plain_run.__file__)
     plain = subprocess.run(
         [sys.executable, str(script)],
         env=os.environ | {"NUMBA_DISABLE_JIT": "1"},

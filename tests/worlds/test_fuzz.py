@@ -6,14 +6,15 @@ import random
 import re
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
-from test_world import EVERY_KEY
 
 from rlgrid import GridWorld, InputError, World, library
 from rlgrid.toml import read_text
 
+EVERY_KEY = Path(__file__).with_name("every_key.toml").read_text(encoding="utf-8")
 SEEDS = [EVERY_KEY, *(read_text(library.find("envs", name)) for name in library.names("envs") if "50" not in name)]
 LONGEST_SECONDS = 2.0
 

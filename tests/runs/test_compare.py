@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 import numpy as np
 import pytest
+from published_worlds import PUBLISHED
 
 from rlgrid import (
     Batch,
@@ -22,8 +20,6 @@ from rlgrid import (
     lstd,
     train,
 )
-
-PUBLISHED = {entry["id"]: entry for entry in json.loads((Path(__file__).parent / "published.json").read_text())}
 
 
 def of_episodes(*episodes: list[tuple[int, float]], end: int) -> Batch:

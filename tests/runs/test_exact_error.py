@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from test_learning import optimum, value_of
+from dense_solver import optimum, value_of
 
 import rlgrid
 from rlgrid import ExactError, GridWorld, InputError, load_agent, train
