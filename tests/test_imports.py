@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 import textwrap
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
@@ -89,3 +91,31 @@ def test_a_folder_says_what_it_is_for_and_what_it_may_import(folder: str) -> Non
     text = ast.get_docstring(ast.parse((ROOT / folder / "__init__.py").read_text(encoding="utf-8")))
     assert text is not None
     assert "Imports" in text
+
+
+@pytest.mark.parametrize(
+    ("modules", "absent"),
+    [
+        ("view.palette", "pygame"),
+        ("worlds.generators, worlds.mazes, environments.grid_world, environments.changing", "rlgrid.rules"),
+        ("environments.vector", "rlgrid.learning"),
+        ("planning.solve, analysis.phases, book.catalog", "rlgrid.rules"),
+    ],
+)
+def test_what_is_imported_does_not_load(modules: str, absent: str) -> None:
+    """A colour no window; generators, planners and environments nothing that learns."""
+    code = f"import sys\nfor name in {modules.split(', ')}: __import__('rlgrid.' + name)\nprint(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    loaded = done.stdout.split()
+    assert "rlgrid." + modules.split(", ")[-1] in loaded
+    assert not [name for name in loaded if name == absent or name.startswith(absent + ".")]
+
+
+def test_of_the_rules_a_vector_environment_loads_what_draws_actions_alone() -> None:
+    """Whatever stands between: an import within a function counts, too."""
+    needed = {"rlgrid.environments.vector"}
+    while more := set().union(*(IMPORTS[name] for name in needed)) - needed:
+        needed |= more
+    rules = {name for name in needed if name.startswith("rlgrid.rules.")}
+    assert "rlgrid.rules.behaviors" in rules
+    assert rules <= {"rlgrid.rules.behaviors", "rlgrid.rules.schedules"}

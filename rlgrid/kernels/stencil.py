@@ -1,7 +1,7 @@
 """Gauss-Seidel on a stencil: the rows of a grid's cells repeat, seen from each cell, so few patterns describe them all.
 
 States are renumbered by their distance from where reward comes in, so that one pass in that order carries values a
-long way. Passes stay within a window of blocks that still move, which slides outwards as they settle.
+long way. Passes stay within a window of blocks that still move; it slides outwards as those before it come to rest.
 """
 
 from __future__ import annotations
@@ -14,11 +14,10 @@ from numpy.typing import NDArray
 from rlgrid.arrays import Bools, Floats, Ints
 from rlgrid.choices import unsigned
 from rlgrid.compiled import compiled
-from rlgrid.rules.behaviors import Actions
 
 Places: TypeAlias = NDArray[np.int32]
 
-#: States in a block; blocks in the window of a pass; passes by the chosen action between two that look at all.
+#: States in a block; blocks in the window of a pass; passes by the chosen actions between two that compare all actions.
 BLOCK, WINDOW, FOLLOWING = 256, 512, 4
 
 #: A first guess says nothing where an action stays with this probability or more.
@@ -28,8 +27,16 @@ STAYS = 1.0 - 1e-9
 class Stencil(NamedTuple):
     """P patterns of A actions and D neighbours; m states in the order of the passes.
 
-    Action a in pattern p is rule ``p A + a``. Staying is solved for: from q = r + stay v + sum weight v' follows
-    v = (r + sum weight v') / (1 - stay), and both sides below are divided by ``moving`` = 1 - stay.
+    States whose rows look alike from where each stands share a pattern. In a corridor with walls at both ends:
+
+        state                      0   1   2   3
+        distance that left goes    0  -1  -1  -1
+        distance that right goes   1   1   1   0
+        pattern                    0   1   1   2
+
+    Action a of pattern p is row ``p A + a`` of the first three arrays. Staying is solved for: from
+    q = r + stay v + sum weight v' follows v = (r + sum weight v') / (1 - stay), so ``constant`` and ``weight`` are
+    divided by ``moving`` = 1 - stay.
     """
 
     constant: Floats  # [P A] expected reward / moving; -inf where the action is not available
@@ -38,8 +45,8 @@ class Stencil(NamedTuple):
     pattern: NDArray[np.uint16]  # [m]
     neighbour: Places  # [m, D] place in the order; m for one that has the value 0
     n_actions: int  # A
-    actions: Actions  # (0, ..., A - 1), so that A and D are known when compiling; empty for rarer sizes,
-    sides: Actions  # (0, ..., D - 1)  which share one compiled version
+    actions: tuple[int, ...]  # (0, ..., A - 1), so that A is a constant for the compiler; empty for rarer sizes
+    sides: tuple[int, ...]  # (0, ..., D - 1), or empty, likewise
 
 
 @compiled
@@ -190,87 +197,87 @@ def guess(stencil: Stencil, v: Floats) -> None:
     for j in range(len(stencil.pattern)):
         best = -np.inf
         for a in range(n_actions):
-            r = int(stencil.pattern[unsigned(j)]) * n_actions + a
-            total, stay = stencil.constant[unsigned(r)], 0.0
+            row = int(stencil.pattern[unsigned(j)]) * n_actions + a
+            total, stay = stencil.constant[unsigned(row)], 0.0
             for d in range(side_count(stencil)):
                 t = stencil.neighbour[unsigned(j), unsigned(d)]
                 if j <= t < len(stencil.pattern):
-                    stay += stencil.weight[unsigned(r), unsigned(d)]
+                    stay += stencil.weight[unsigned(row), unsigned(d)]
                 else:
-                    total += stencil.weight[unsigned(r), unsigned(d)] * v[unsigned(t)]
+                    total += stencil.weight[unsigned(row), unsigned(d)] * v[unsigned(t)]
             if stay < STAYS:
                 best = max(best, total / (1.0 - stay))
         v[unsigned(j)] = best if best > -np.inf else 0.0
 
 
 @compiled
-def rule_value(stencil: Stencil, r: int, j: int, v: Floats) -> float:
-    """Value of state j under rule r, with staying solved for."""
-    q: float = stencil.constant[unsigned(r)]
+def q_value(stencil: Stencil, row: int, j: int, v: Floats) -> float:
+    """Value of state j by a row of its pattern, with staying solved for."""
+    q: float = stencil.constant[unsigned(row)]
     for d in range(side_count(stencil)):
-        q += stencil.weight[unsigned(r), unsigned(d)] * v[unsigned(stencil.neighbour[unsigned(j), unsigned(d)])]
+        q += stencil.weight[unsigned(row), unsigned(d)] * v[unsigned(stencil.neighbour[unsigned(j), unsigned(d)])]
     return q
 
 
 @compiled
-def improve(stencil: Stencil, begin: int, end: int, v: Floats, rule: Places) -> float:
-    """Give states their best action's value, in order, and remember its rule; the largest change."""
+def improve(stencil: Stencil, begin: int, end: int, v: Floats, choice: Places) -> float:
+    """Give states their best action's value, in order, and remember its row in ``choice`` [m]; the largest change."""
     n_actions = action_count(stencil)
     change = 0.0
     for j in range(begin, end):
-        r = int(stencil.pattern[unsigned(j)]) * n_actions
-        best, chosen = rule_value(stencil, r, j, v), r
+        first = int(stencil.pattern[unsigned(j)]) * n_actions
+        best, chosen = q_value(stencil, first, j, v), first
         for a in range(1, n_actions):
-            q = rule_value(stencil, r + a, j, v)
+            q = q_value(stencil, first + a, j, v)
             if q > best:
-                best, chosen = q, r + a
+                best, chosen = q, first + a
         change = max(change, abs(best - v[unsigned(j)]))
         v[unsigned(j)] = best
-        rule[unsigned(j)] = chosen
+        choice[unsigned(j)] = chosen
     return change
 
 
 @compiled
-def follow(stencil: Stencil, begin: int, end: int, v: Floats, rule: Places) -> None:
-    """Give states the value of their remembered rule, in order."""
+def follow(stencil: Stencil, begin: int, end: int, v: Floats, choice: Places) -> None:
+    """Give states the value of their remembered row, in order."""
     for j in range(begin, end):
-        v[unsigned(j)] = rule_value(stencil, rule[unsigned(j)], j, v)
+        v[unsigned(j)] = q_value(stencil, choice[unsigned(j)], j, v)
 
 
 @compiled
 def relax(
-    stencil: Stencil, v: Floats, rule: Places, hot: Bools, links: Places, low: int, theta: float, limit: int
+    stencil: Stencil, v: Floats, choice: Places, active: Bools, links: Places, low: int, theta: float, limit: int
 ) -> tuple[int, int]:
-    """Go over the hot blocks of the window until no state moves by more than ``theta``, or ``limit`` passes are made.
+    """Go over the active blocks of the window until no state moves by more than ``theta``, or for ``limit`` passes.
 
-    A block is hot while it moves, or one that it depends on has. v [m + 1], the last one 0; rule [m]. Returns the first
-    hot block (all of them are cold: the number of blocks) and the passes made.
+    A block is active after it has moved, or one that it depends on has. v [m + 1], the last one 0; choice [m], -1 at
+    first. Returns the first active block (the number of blocks, where none is) and the passes made.
     """
-    m, n_blocks = len(stencil.pattern), len(hot)
+    m, n_blocks = len(stencil.pattern), len(active)
     passes = 0
     while low < n_blocks and passes < limit:
         high = min(n_blocks, low + WINDOW)
         passes += 1
         lowest = n_blocks
         for block in range(low, high):
-            if not hot[unsigned(block)]:
+            if not active[unsigned(block)]:
                 continue
             begin, end = block * BLOCK, min(m, (block + 1) * BLOCK)
-            hot[unsigned(block)] = False
-            if improve(stencil, begin, end, v, rule) > theta:
-                hot[unsigned(block)] = True
+            active[unsigned(block)] = False
+            if improve(stencil, begin, end, v, choice) > theta:
+                active[unsigned(block)] = True
                 for k in range(links.shape[1]):
                     if links[unsigned(block), unsigned(k)] < 0:
                         break
-                    hot[unsigned(links[unsigned(block), unsigned(k)])] = True
+                    active[unsigned(links[unsigned(block), unsigned(k)])] = True
                     lowest = min(lowest, links[unsigned(block), unsigned(k)])
         low = min(low, lowest)
-        while low < n_blocks and not hot[unsigned(low)]:
+        while low < n_blocks and not active[unsigned(low)]:
             low += 1
         for _ in range(FOLLOWING):
             for block in range(low, min(n_blocks, low + WINDOW)):
-                if hot[unsigned(block)] and rule[unsigned(block * BLOCK)] >= 0:
-                    follow(stencil, block * BLOCK, min(m, (block + 1) * BLOCK), v, rule)
+                if active[unsigned(block)] and choice[unsigned(block * BLOCK)] >= 0:
+                    follow(stencil, block * BLOCK, min(m, (block + 1) * BLOCK), v, choice)
     return low, passes
 
 
@@ -283,8 +290,8 @@ def residual(stencil: Stencil, v: Floats) -> tuple[float, float]:
         old = v[unsigned(j)]
         best = -np.inf
         for a in range(n_actions):
-            r = int(stencil.pattern[unsigned(j)]) * n_actions + a
-            best = max(best, stencil.moving[unsigned(r)] * (rule_value(stencil, r, j, v) - old))
+            row = int(stencil.pattern[unsigned(j)]) * n_actions + a
+            best = max(best, stencil.moving[unsigned(row)] * (q_value(stencil, row, j, v) - old))
         change = max(change, abs(best))
         size = max(size, abs(old))
     return change, size

@@ -179,16 +179,16 @@ def block_gauss_seidel(problem: Problem, grid: Grid, limit: int) -> Solution | N
     """
     stencil, accuracy = grid.stencil, grid.accuracy
     m, beta = len(grid.order), accuracy.contraction
-    v, rule = np.zeros(m + 1), np.full(m, -1, np.int32)
+    v, choice = np.zeros(m + 1), np.full(m, -1, np.int32)
     guess(stencil, v)
     theta = problem.tol * (1.0 - beta) / 4.0 if beta < 1.0 else problem.tol / 1e3
     passes = 0
     while True:
-        hot, low = np.ones(len(grid.links), np.bool_), 0
-        while low < len(hot):
+        active, low = np.ones(len(grid.links), np.bool_), 0
+        while low < len(active):
             if passes >= limit:
                 return None
-            low, made = relax(stencil, v, rule, hot, grid.links, low, theta, min(PASSES, limit - passes))
+            low, made = relax(stencil, v, choice, active, grid.links, low, theta, min(PASSES, limit - passes))
             passes += made
             if problem.on_sweep:
                 problem.report(passes, _all_states(problem, grid, v))
