@@ -32,8 +32,8 @@ class Rows(NamedTuple):
     first: Ints  # [R + 1] where the outcomes of each row begin
     next_state: NDArray[np.int32]  # [N]
     code: NDArray[np.integer[Any]]  # [N] into the next two
-    paid: Floats  # [C] probability times reward
-    going: Floats  # [C] discount times the probability of going on; 0 where the episode ends
+    reward_share: Floats  # [C] probability times reward
+    continuation: Floats  # [C] discount times the probability of going on; 0 where the episode ends
 
 
 class Accuracy(NamedTuple):
@@ -63,11 +63,12 @@ def error_bound(accuracy: Accuracy, change: float, size: float) -> float:
 
 
 @compiled
-def settled(accuracy: Accuracy, change: float, size: float, tol: float) -> bool:
-    """Whether another sweep is of no use after one that changed v by ``change``.
+def converged(accuracy: Accuracy, change: float, size: float, tol: float) -> bool:
+    """Whether sweeps can stop after one that changed v by ``change``, where max |v| = ``size``.
 
-    Below discount 1: v is certified to ``tol``; or v changes by rounding only; or the rounding error of v*, of which
-    half of ``size`` is then sure, is above ``tol`` by itself. At discount 1: v changes by rounding only.
+    At discount 1: where v changes by rounding only. Below it also where v is certified to ``tol``, and where it never
+    will be: v is then so near to v* that max |v*| is at least ``size`` / 2, and values so large cannot be computed to
+    ``tol`` in float64.
     """
     error, beta = slack(accuracy, size), accuracy.contraction
     if beta >= 1.0:
@@ -83,8 +84,8 @@ def row_value(rows: Rows, row: int, v: Floats) -> float:
     total = 0.0
     for i in range(rows.first[row], rows.first[row + 1]):
         code = rows.code[i]
-        total += rows.paid[code]
-        total += rows.going[code] * v[rows.next_state[i]]
+        total += rows.reward_share[code]
+        total += rows.continuation[code] * v[rows.next_state[i]]
     return total
 
 
@@ -141,7 +142,7 @@ def sweep_in_place(rows: Rows, epsilon: float, v: Floats) -> tuple[float, float]
 def iterate(
     rows: Rows, weight: Floats, epsilon: float, v: Floats, work: Floats, accuracy: Accuracy, tol: float, limit: int
 ) -> tuple[int, float, float]:
-    """Sweep v in place up to ``limit`` times (at least once), or until it has settled; negative ``tol``: never.
+    """Sweep v in place up to ``limit`` times (at least once), or until they have converged; negative ``tol``: never.
 
     Returns the sweeps made, how far the last one moved v, and max |v| before it.
     """
@@ -151,7 +152,7 @@ def iterate(
         change, size = sweep(rows, weight, epsilon, old, new)
         old, new = new, old
         done += 1
-        if tol >= 0.0 and settled(accuracy, change, size, tol):
+        if tol >= 0.0 and converged(accuracy, change, size, tol):
             break
     if done % 2 == 1:
         for s in range(len(v)):
@@ -165,7 +166,7 @@ def row_size(rows: Rows, row: int, v: Floats) -> float:
     total = 0.0
     for i in range(rows.first[row], rows.first[row + 1]):
         code = rows.code[i]
-        total += abs(rows.paid[code]) + rows.going[code] * abs(v[rows.next_state[i]])
+        total += abs(rows.reward_share[code]) + rows.continuation[code] * abs(v[rows.next_state[i]])
     return total
 
 
@@ -218,7 +219,7 @@ def count_steps(rows: Rows, near: NDArray[np.bool_], epsilon: float, x: Floats, 
                 continue
             ahead = 0.0
             for i in range(rows.first[row], rows.first[row + 1]):
-                ahead += rows.going[rows.code[i]] * x[rows.next_state[i]]
+                ahead += rows.continuation[rows.code[i]] * x[rows.next_state[i]]
             if near[row]:
                 best = max(best, ahead)
             total += ahead
@@ -240,9 +241,9 @@ def raise_steps(rows: Rows, near: NDArray[np.bool_], order: Ints, x: Floats) -> 
             ahead, stay = 1.0, 0.0
             for i in range(rows.first[row], rows.first[row + 1]):
                 if rows.next_state[i] == s:
-                    stay += rows.going[rows.code[i]]
+                    stay += rows.continuation[rows.code[i]]
                 else:
-                    ahead += rows.going[rows.code[i]] * x[rows.next_state[i]]
+                    ahead += rows.continuation[rows.code[i]] * x[rows.next_state[i]]
             if stay < 1.0:
                 most = max(most, ahead / (1.0 - stay))
         change = max(change, (most - x[s]) / most)
@@ -252,18 +253,18 @@ def raise_steps(rows: Rows, near: NDArray[np.bool_], order: Ints, x: Floats) -> 
 
 @compiled
 def measure(rows: Rows) -> tuple[float, float, int, int]:
-    """Over all rows: greatest sum of ``going`` and of |paid|, most outcomes; most rows of a state."""
-    going, paid, longest, widest = 0.0, 0.0, 0, 0
+    """Over all rows: greatest sum of ``continuation`` and of |reward_share|, most outcomes; most rows of a state."""
+    continuation, reward, longest, widest = 0.0, 0.0, 0, 0
     for s in range(len(rows.begin) - 1):
         widest = max(widest, rows.begin[s + 1] - rows.begin[s])
         for row in range(rows.begin[s], rows.begin[s + 1]):
             on, pay = 0.0, 0.0
             for i in range(rows.first[row], rows.first[row + 1]):
-                on += rows.going[rows.code[i]]
-                pay += abs(rows.paid[rows.code[i]])
-            going, paid = max(going, on), max(paid, pay)
+                on += rows.continuation[rows.code[i]]
+                pay += abs(rows.reward_share[rows.code[i]])
+            continuation, reward = max(continuation, on), max(reward, pay)
             longest = max(longest, rows.first[row + 1] - rows.first[row])
-    return going, paid, longest, widest
+    return continuation, reward, longest, widest
 
 
 @compiled

@@ -111,8 +111,8 @@ def _renewal(model: TabularModel) -> _Renewal:
         first=np.append(t.first, t.first[-1] + len(start)),
         next_state=np.append(np.where(t.terminated[t.code], n_states, t.next_state), t.start_state).astype(np.int32),
         code=np.append(t.code, n_codes + np.arange(len(start))).astype(code_type),
-        paid=np.append(t.probability * t.reward, np.zeros(len(start))),
-        going=np.append(t.probability, start),
+        reward_share=np.append(t.probability * t.reward, np.zeros(len(start))),
+        continuation=np.append(t.probability, start),
     )
     reached = reachable_from(rows, n_states)
     number = np.where(reached, np.cumsum(reached) - 1, -1)
@@ -150,13 +150,13 @@ def _relative_values(rows: Rows, epsilon: float, v: Floats) -> Floats:
     share, state = np.repeat(weight, length), np.repeat(state_of_row(rows), length)
     kept = (share > 0) & (rows.next_state < n_states - 1)
     others, last = np.arange(n_states - 1), np.full(n_states - 1, n_states - 1)
-    entries = np.concatenate([np.ones(2 * n_states - 2), -(share * rows.going[rows.code])[kept]])
+    entries = np.concatenate([np.ones(2 * n_states - 2), -(share * rows.continuation[rows.code])[kept]])
     places = np.concatenate([others, others, state[kept]]), np.concatenate([others, last, rows.next_state[kept]])
     try:
         factors = splu(csc_array((entries, places), shape=(n_states, n_states)))
     except RuntimeError:  # exactly singular
         return v
-    x = np.asarray(factors.solve(np.bincount(state, share * rows.paid[rows.code], n_states)), dtype=np.float64)
+    x = np.asarray(factors.solve(np.bincount(state, share * rows.reward_share[rows.code], n_states)), dtype=np.float64)
     x[-1] = 0.0
     return x if np.isfinite(x).all() else v
 

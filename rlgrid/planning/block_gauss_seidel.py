@@ -59,7 +59,7 @@ class _Patterns(NamedTuple):
 
     distance: Ints
     reward: Floats  # [P, A]; -inf where the action is not available
-    going: Floats  # [P, A, D]
+    continuation: Floats  # [P, A, D]
     staying: Floats  # [P, A]
     stuck: Bools  # [P, A] nothing but staying, for ever, at discount 1: it would pay a negative reward without end
 
@@ -101,18 +101,22 @@ def _examples(rows: Rows, states: Ints, n_actions: int) -> Rows:
     outcome = np.repeat(rows.first[row] - first[:-1], length) + np.arange(first[-1])
     distance = rows.next_state[outcome] - np.repeat(states.repeat(n_actions), length)
     begin = np.arange(0, len(row) + 1, n_actions)
-    return Rows(begin, first, distance.astype(np.int32), rows.code[outcome], rows.paid, rows.going)
+    return Rows(begin, first, distance.astype(np.int32), rows.code[outcome], rows.reward_share, rows.continuation)
 
 
 def _patterns(examples: Rows, states: Ints, n_actions: int, discount: float) -> _Patterns | None:
     n_patterns = len(states)
     row = np.repeat(np.arange(n_patterns * n_actions), np.diff(examples.first))
-    paid, going, distance = examples.paid[examples.code], examples.going[examples.code], examples.next_state
-    reward = np.asarray(np.bincount(row, paid, n_patterns * n_actions), np.float64)
+    pays, goes_on, distance = (
+        examples.reward_share[examples.code],
+        examples.continuation[examples.code],
+        examples.next_state,
+    )
+    reward = np.asarray(np.bincount(row, pays, n_patterns * n_actions), np.float64)
     reward[np.diff(examples.first) == 0] = -np.inf
-    stays = np.where(distance == 0, going, 0.0)
+    stays = np.where(distance == 0, goes_on, 0.0)
     staying = np.asarray(np.bincount(row, stays, n_patterns * n_actions), np.float64)
-    moves = (distance != 0) & (going > 0)
+    moves = (distance != 0) & (goes_on > 0)
     pairs, side = np.unique(np.stack([row[moves] // n_actions, distance[moves]]), axis=1, return_inverse=True)
     first_pair = np.searchsorted(pairs[0], np.arange(n_patterns))
     column = np.arange(pairs.shape[1]) - first_pair[pairs[0]]
@@ -122,14 +126,14 @@ def _patterns(examples: Rows, states: Ints, n_actions: int, discount: float) -> 
     distances = np.zeros((n_patterns, n_sides), np.int64)
     distances[pairs[0], column] = pairs[1]
     weight = np.zeros((n_patterns * n_actions, n_sides))
-    np.add.at(weight, (row[moves], column[side.ravel()]), going[moves])
-    leaving = np.bincount(row, (distance != 0) | (going == 0), n_patterns * n_actions)
+    np.add.at(weight, (row[moves], column[side.ravel()]), goes_on[moves])
+    leaving = np.bincount(row, (distance != 0) | (goes_on == 0), n_patterns * n_actions)
     stuck = (discount == 1) & (leaving == 0) & (np.diff(examples.first) > 0)
     if not (staying[~stuck] < 1.0).all():
         return None  # it does leave, but so rarely that float64 cannot tell
     shape = (n_patterns, n_actions)
-    going_on = weight.reshape(*shape, n_sides)
-    return _Patterns(distances, reward.reshape(shape), going_on, staying.reshape(shape), stuck.reshape(shape))
+    continuation = weight.reshape(*shape, n_sides)
+    return _Patterns(distances, reward.reshape(shape), continuation, staying.reshape(shape), stuck.reshape(shape))
 
 
 def _levels(patterns: _Patterns) -> Ints:
@@ -137,7 +141,7 @@ def _levels(patterns: _Patterns) -> Ints:
 
     -1: nothing is paid and nothing goes on; the value is 0.
     """
-    lasting = patterns.going.sum(axis=2) + patterns.staying
+    lasting = patterns.continuation.sum(axis=2) + patterns.staying
     worth = np.where(patterns.reward > -np.inf, patterns.reward / np.maximum(1.0 - lasting, 1e-6), -np.inf).max(axis=1)
     level = np.unique(-worth, return_inverse=True)[1].ravel()
     ends = (lasting == 0).all(axis=1) & ((patterns.reward == 0) | (patterns.reward == -np.inf)).all(axis=1)
@@ -147,7 +151,7 @@ def _levels(patterns: _Patterns) -> Ints:
 def _stencil(patterns: _Patterns, pattern: NDArray[np.uint16], neighbour: NDArray[np.int32]) -> Stencil:
     moving = np.where(patterns.stuck, 1.0, 1.0 - patterns.staying)
     constant = np.where(patterns.stuck, -np.inf, patterns.reward / moving)
-    weight = np.where(patterns.stuck[:, :, None], 0.0, patterns.going / moving[:, :, None])
+    weight = np.where(patterns.stuck[:, :, None], 0.0, patterns.continuation / moving[:, :, None])
     n_actions, n_sides = weight.shape[1:]
     return Stencil(
         constant=constant.ravel(),

@@ -50,13 +50,13 @@ def accuracy_of(model: TabularModel, rows: Rows, discount: float, *, mixed: bool
     row of n outcomes 2 n additions, a mixture of A rows A + 4 more operations. k roundings make a relative error of
     at most k u / (1 - k u) (Higham, Accuracy and Stability of Numerical Algorithms, Lemma 3.1).
     """
-    going, paid, longest, widest = measure(rows)
+    continuation, reward, longest, widest = measure(rows)
     k = (6 + 2 * longest + (widest + 4 if mixed else 0)) * UNIT
-    accuracy = Accuracy(going * (1 + 2 * k), paid * (1 + 2 * k), k / (1 - k))
-    if discount == 1 and going > 1 - 2 * ROW_SUM_TOLERANCE:  # such a row goes on for sure, whatever its sum says
+    accuracy = Accuracy(continuation * (1 + 2 * k), reward * (1 + 2 * k), k / (1 - k))
+    if discount == 1 and continuation > 1 - 2 * ROW_SUM_TOLERANCE:  # such a row goes on for sure, whatever its sum says
         accuracy = accuracy._replace(contraction=max(1.0, accuracy.contraction))
     if not accuracy.reward <= 1e150:
-        raise InputError(f"{model.name}: a reward is as large as {paid:g}; allowed: up to 1e150")
+        raise InputError(f"{model.name}: a reward is as large as {reward:g}; allowed: up to 1e150")
     return accuracy
 
 

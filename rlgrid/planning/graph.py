@@ -25,9 +25,9 @@ def rows_at(model: TabularModel, discount: float) -> Rows:
     """The rows of a model at a discount."""
     t = model.tables
     begin = np.arange(0, model.n_states * model.n_actions + 1, model.n_actions)
-    going = discount * t.probability
-    going[t.terminated] = 0.0
-    return Rows(begin, t.first, t.next_state, t.code, t.probability * t.reward, going)
+    continuation = discount * t.probability
+    continuation[t.terminated] = 0.0
+    return Rows(begin, t.first, t.next_state, t.code, t.probability * t.reward, continuation)
 
 
 def uniform_weights(rows: Rows) -> Floats:
@@ -53,7 +53,7 @@ def closed_rows(rows: Rows) -> Bools:
     """Rows that have outcomes, none of which ends the episode, [R]."""
     row = np.repeat(np.arange(len(rows.first) - 1), np.diff(rows.first))
     closed = np.diff(rows.first) > 0
-    closed[row[(rows.going == 0)[rows.code]]] = False
+    closed[row[(rows.continuation == 0)[rows.code]]] = False
     return closed
 
 
@@ -68,7 +68,7 @@ def predecessors(rows: Rows) -> tuple[Ints, Ints]:
 def edges(rows: Rows, usable: Bools) -> tuple[Ints, Ints, Ints]:
     """Row, state and next state of the outcomes of usable rows that go on."""
     row = np.repeat(np.arange(len(rows.first) - 1), np.diff(rows.first))
-    kept = usable[row] & (rows.going > 0)[rows.code]
+    kept = usable[row] & (rows.continuation > 0)[rows.code]
     row = row[kept]
     return row, state_of_row(rows)[row], rows.next_state[kept].astype(np.int64)
 
@@ -156,14 +156,14 @@ def regroup(rows: Rows, keep: Bools, number: Ints, stopping: Ints | None = None)
     length = np.diff(first)[row]
     ends = np.cumsum(length)
     outcome = np.repeat(first[row] - ends + length, length) + np.arange(ends[-1])
-    code_type = rows.code.dtype if len(rows.paid) <= np.iinfo(rows.code.dtype).max else np.uint32
+    code_type = rows.code.dtype if len(rows.reward_share) <= np.iinfo(rows.code.dtype).max else np.uint32
     return Rows(
         begin=np.searchsorted(state, np.arange(number.max() + 2)),
         first=np.concatenate([np.zeros(1, np.int64), ends]),
         next_state=np.concatenate([number[rows.next_state], stops])[outcome].astype(np.int32),
-        code=np.concatenate([rows.code, np.full(len(stops), len(rows.paid))])[outcome].astype(code_type),
-        paid=np.append(rows.paid, 0.0),
-        going=np.append(rows.going, 0.0),
+        code=np.concatenate([rows.code, np.full(len(stops), len(rows.reward_share))])[outcome].astype(code_type),
+        reward_share=np.append(rows.reward_share, 0.0),
+        continuation=np.append(rows.continuation, 0.0),
     ), row
 
 
@@ -195,7 +195,7 @@ def mean_rewards(rows: Rows) -> Floats:
     """Mean reward of each row, [R]; exactly 0 where rounding can explain the rest."""
     n_rows = len(rows.first) - 1
     row = np.repeat(np.arange(n_rows), np.diff(rows.first))
-    mean = np.asarray(np.bincount(row, rows.paid[rows.code], n_rows), dtype=np.float64)
-    size = np.bincount(row, np.abs(rows.paid)[rows.code], n_rows)
+    mean = np.asarray(np.bincount(row, rows.reward_share[rows.code], n_rows), dtype=np.float64)
+    size = np.bincount(row, np.abs(rows.reward_share)[rows.code], n_rows)
     mean[np.abs(mean) <= ZERO_MEAN * size] = 0
     return mean

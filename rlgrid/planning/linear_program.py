@@ -31,8 +31,8 @@ def basic_policy(rows: Rows, epsilon: float, name: str) -> tuple[Ints, int]:
     n_states, n_rows = len(rows.begin) - 1, len(rows.first) - 1
     owner = state_of_row(rows)
     usable = np.diff(rows.first) > 0
-    reward = np.add.reduceat(np.append(rows.paid[rows.code], 0.0), rows.first[:-1]) * usable
-    ahead = csr_array((rows.going[rows.code], rows.next_state, rows.first), shape=(n_rows, n_states))
+    reward = np.add.reduceat(np.append(rows.reward_share[rows.code], 0.0), rows.first[:-1]) * usable
+    ahead = csr_array((rows.continuation[rows.code], rows.next_state, rows.first), shape=(n_rows, n_states))
     if epsilon > 0:
         of_state = csr_array((np.ones(n_rows), (owner, np.arange(n_rows))), shape=(n_states, n_rows))
         mean = of_state @ diags_array(epsilon * uniform_weights(rows))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from rlgrid.arrays import Floats, Ints
-from rlgrid.kernels.sweeps import NO_WEIGHT, choose_rows, iterate, settled
+from rlgrid.kernels.sweeps import NO_WEIGHT, choose_rows, converged, iterate
 from rlgrid.models.tables import TIE
 from rlgrid.planning.certificate import certified
 from rlgrid.planning.graph import uniform_weights
@@ -65,7 +65,7 @@ def truncated_policy_iteration(problem: Problem) -> Solution:
         iterate(rows, weight, 0.0, v, work, accuracy, -1.0, problem.evaluation_sweeps)
         problem.report(k, v)
         change, size = choose_rows(rows, epsilon, v, choice, 0.0)
-        if settled(accuracy, change, size, problem.tol):
+        if converged(accuracy, change, size, problem.tol):
             iterate(rows, NO_WEIGHT, epsilon, v, work, accuracy, -1.0, 1)
             bound = certified(problem.model, accuracy, accuracy.contraction * change, size, problem.tol)
             return Solution(v, bound, k)

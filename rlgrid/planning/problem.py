@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from rlgrid.arrays import Floats, Ints
 from rlgrid.errors import InputError
-from rlgrid.kernels.sweeps import Accuracy, Rows, iterate, settled
+from rlgrid.kernels.sweeps import Accuracy, Rows, converged, iterate
 from rlgrid.models.model import TabularModel
 from rlgrid.planning.certificate import accuracy_of, certified
 from rlgrid.planning.graph import uniform_weights
@@ -93,7 +93,7 @@ def gave_up(max_sweeps: int) -> InputError:
     )
 
 
-def sweep_until_settled(problem: Problem, weight: Floats) -> Solution:
+def sweep_until_converged(problem: Problem, weight: Floats) -> Solution:
     """Sweep from v = 0 until nothing more is gained: with weights for a policy, without for the optimum."""
     rows, accuracy, tol = problem.rows, problem.accuracy, problem.tol
     v, work, done = np.zeros(problem.n_states), np.empty(problem.n_states), 0
@@ -103,7 +103,7 @@ def sweep_until_settled(problem: Problem, weight: Floats) -> Solution:
         n, change, size = iterate(rows, weight, problem.epsilon, v, work, accuracy, tol, limit)
         done += n
         problem.report(done, v)
-        if settled(accuracy, change, size, tol):
+        if converged(accuracy, change, size, tol):
             return Solution(v, certified(problem.model, accuracy, accuracy.contraction * change, size, tol), done)
     raise gave_up(problem.max_sweeps)
 
@@ -116,17 +116,17 @@ def solve_linear(rows: Rows, weight: Floats, resting: NDArray[np.bool_] | None =
     state = np.repeat(np.arange(n_states), np.diff(rows.first[rows.begin]))
     if resting is not None:
         share[resting[state]] = 0.0
-    reward = np.bincount(state, share * rows.paid[rows.code], n_states)
-    going = share * rows.going[rows.code]
+    reward = np.bincount(state, share * rows.reward_share[rows.code], n_states)
+    continuation = share * rows.continuation[rows.code]
     if n_states <= DENSE:
-        moves = np.bincount(state * n_states + rows.next_state, going, n_states**2).reshape(n_states, n_states)
+        moves = np.bincount(state * n_states + rows.next_state, continuation, n_states**2).reshape(n_states, n_states)
         return np.asarray(np.linalg.solve(np.eye(n_states) - moves, reward), dtype=np.float64)
     from scipy.sparse import csc_array
     from scipy.sparse.linalg import splu
 
-    kept = going > 0
+    kept = continuation > 0
     diagonal = np.arange(n_states)
-    entries = np.concatenate([np.ones(n_states), -going[kept]])
+    entries = np.concatenate([np.ones(n_states), -continuation[kept]])
     places = np.concatenate([diagonal, state[kept]]), np.concatenate([diagonal, rows.next_state[kept]])
     matrix = csc_array((entries, places), shape=(n_states, n_states))
     return np.asarray(splu(matrix).solve(reward), dtype=np.float64)

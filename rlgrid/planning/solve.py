@@ -26,7 +26,7 @@ from rlgrid.planning.graph import rows_at
 from rlgrid.planning.methods import METHODS
 from rlgrid.planning.plan import ActionTables, Plan
 from rlgrid.planning.policy_iteration import improved
-from rlgrid.planning.problem import OnSweep, Problem, Solution, solve_linear, sweep_until_settled
+from rlgrid.planning.problem import OnSweep, Problem, Solution, solve_linear, sweep_until_converged
 from rlgrid.planning.undiscounted import collapse, ending_choice, expand, resting_classes
 
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ def evaluate_by_sweeps(
     model, gamma, rows, weight, _ = _given_policy(source, policy, discount)
     heaviest = float(np.add.reduceat(weight, rows.begin[:-1]).max())
     problem = Problem(model, rows, gamma, None, 0.0, tol, max_sweeps, on_sweep, heaviest=heaviest)
-    return sweep_until_settled(problem, weight).v
+    return sweep_until_converged(problem, weight).v
 
 
 def _check_limits(tol: float, **counts: int) -> None:

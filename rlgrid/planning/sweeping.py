@@ -5,17 +5,17 @@ from __future__ import annotations
 import numpy as np
 
 from rlgrid.kernels.queue import back_up_first, empty_queue, fill_queue
-from rlgrid.kernels.sweeps import NO_WEIGHT, OUTWARD, settled, slack, sweep, sweep_in_place
+from rlgrid.kernels.sweeps import NO_WEIGHT, OUTWARD, converged, slack, sweep, sweep_in_place
 from rlgrid.planning.certificate import certified
 from rlgrid.planning.graph import predecessors
-from rlgrid.planning.problem import Problem, Solution, gave_up, sweep_until_settled
+from rlgrid.planning.problem import Problem, Solution, gave_up, sweep_until_converged
 
 # -- methods ---------------------------------------------------------------------------------------------------------
 
 
 def value_iteration(problem: Problem) -> Solution:
     """Synchronous sweeps from v = 0 (Zhao, Alg. 4.1)."""
-    return sweep_until_settled(problem, NO_WEIGHT)
+    return sweep_until_converged(problem, NO_WEIGHT)
 
 
 def backward_induction(problem: Problem) -> Solution:
@@ -39,7 +39,7 @@ def gauss_seidel(problem: Problem) -> Solution:
     for k in range(1, problem.max_sweeps + 1):
         change, size = sweep_in_place(problem.rows, problem.epsilon, v)
         problem.report(k, v)
-        if settled(accuracy, change, size, tol):
+        if converged(accuracy, change, size, tol):
             return Solution(v, certified(problem.model, accuracy, accuracy.contraction * change, size, tol), k)
     raise gave_up(problem.max_sweeps)
 
@@ -64,7 +64,7 @@ def prioritized_sweeping(problem: Problem) -> Solution:
             k += 1
             problem.report(k, v)
         change, size = sweep(rows, NO_WEIGHT, problem.epsilon, v, work)
-        if settled(accuracy, change, size, problem.tol):
+        if converged(accuracy, change, size, problem.tol):
             bound = certified(problem.model, accuracy, beta * change, size, problem.tol)
             return Solution(work, bound, max(k, 1))
         theta = max(min(theta, change) / 8.0, slack(accuracy, size) / 8.0)
