@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from rlgrid.batch import empty_batch, joined
 from rlgrid.feeds.feed import Chunk
 from rlgrid.feeds.rollout import Rollout
-from rlgrid.models.counting import condensed
+from rlgrid.models.counting import summarized
 from rlgrid.models.model import TabularModel
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class Counting:
     def _solve(self, agent: Actor) -> None:
         from rlgrid.planning.solve import solve  # loads Numba
 
-        self._seen, self._new = condensed(joined([self._seen, *self._new]), *agent.shape), []
+        self._seen, self._new = summarized(joined([self._seen, *self._new]), *agent.shape), []
         table = agent.learner.table
         available = table > -np.inf
         model = TabularModel.from_batch(

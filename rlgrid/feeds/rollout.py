@@ -139,7 +139,7 @@ class Rollout:
         from rlgrid.kernels.interaction import interact  # Numba loads when it is used
 
         assert self.model is not None
-        tables = self.model.drawn
+        tables = self.model.sampling_tables
         steps = episodes = 0
         while True:
             rest, ended = batch.part(steps, batch.size), Finished._make(column[episodes:] for column in finished)

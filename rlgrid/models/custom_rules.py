@@ -77,17 +77,7 @@ def model_with_rules(world: World, rules: Iterable[CustomRule]) -> TabularModel:
         name=world.name,
         terminal=model.terminal,
     )
-    return TabularModel(
-        tables,
-        model.n_states,
-        model.n_actions,
-        name=world.name,
-        discount=world.discount,
-        shape=world.shape,
-        actions=world.actions,
-        max_episode_steps=world.max_episode_steps,
-        terminal=model.terminal,
-    )
+    return model.with_tables(tables)
 
 
 def _checked(returned: Any, world: World, state: int, action: int) -> list[ToyOutcome]:

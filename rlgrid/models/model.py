@@ -13,7 +13,17 @@ from rlgrid.arrays import Bools, Floats
 from rlgrid.batch import Batch, check_batch
 from rlgrid.errors import InputError
 from rlgrid.models.counting import counted_tables
-from rlgrid.models.tables import Spread, Tables, blocks, check_tables, merge_outcomes, row_sums, spread, to_cumulative
+from rlgrid.models.reachability import reached_from
+from rlgrid.models.tables import (
+    Tables,
+    Unrolled,
+    blocks,
+    check_tables,
+    merge_outcomes,
+    row_sums,
+    to_cumulative,
+    unrolled,
+)
 from rlgrid.models.toy_text import ToyText, read_toy_text, write_toy_text
 from rlgrid.models.wrappers import transparent_base
 from rlgrid.worlds.outcomes import Outcome, compile_world
@@ -31,7 +41,7 @@ class TabularModel:
     episode where it stands, at no reward, are terminal. The discount belongs to the learner; a world's suggestion is
     kept in ``discount``.
 
-    Build one with :meth:`from_world`, :meth:`from_env` or :meth:`from_arrays`.
+    Build one with :meth:`from_world`, :meth:`from_env`, :meth:`from_arrays` or :meth:`from_batch`.
 
     >>> import rlgrid
     >>> model = TabularModel.from_world(rlgrid.load_world("frozen_lake_4x4"))
@@ -245,15 +255,29 @@ class TabularModel:
         tables = counted_tables(batch, *shape, prior, prior_reward, seed, available, start, name)
         return cls(tables, *shape, name=name, discount=discount)
 
+    def with_tables(self, tables: Tables) -> TabularModel:
+        """The same states and actions under other tables, as a world's own rules make them."""
+        return TabularModel(
+            tables,
+            self.n_states,
+            self.n_actions,
+            name=self.name,
+            discount=self.discount,
+            shape=self.shape,
+            actions=self.actions,
+            max_episode_steps=self.max_episode_steps,
+            terminal=self.terminal,
+        )
+
     @property
     def row_length(self) -> NDArray[np.int64]:
         """Number of outcomes of each row, [S A]."""
         return np.diff(self.tables.first)
 
     @cached_property
-    def drawn(self) -> Tables | Spread:
+    def sampling_tables(self) -> Tables | Unrolled:
         """The tables in the form that is fastest to draw from."""
-        return spread(self.tables)
+        return unrolled(self.tables)
 
     @cached_property
     def available(self) -> Bools:
@@ -300,18 +324,14 @@ class TabularModel:
     def reached(self, rows: Bools) -> Bools:
         """States that are reached from the start distribution by the actions in ``rows`` [S A], bool [S]."""
         from scipy.sparse import csr_array  # SciPy loads when it is used
-        from scipy.sparse.csgraph import breadth_first_order
 
         t, n = self.tables, self.n_states
         used = rows[self.row_of_outcome]
         counts = np.add.reduceat(np.append(used, False), t.first[:: self.n_actions])[:-1]  # outcomes used in each state
-        starts = t.start_state  # reached from one more node, from which the search begins
-        ends = np.cumsum(np.concatenate([[0], counts, [len(starts)]]))
-        target = np.concatenate([t.next_state[used], starts.astype(np.int32)])
-        graph = csr_array((np.ones(len(target)), target, ends), shape=(n + 1, n + 1))
-        found = np.zeros(n + 1, np.bool_)
-        found[breadth_first_order(graph, n, return_predecessors=False)] = True
-        return found[:n]
+        target = t.next_state[used]
+        begin = np.cumsum(np.concatenate([[0], counts]))
+        graph = csr_array((np.ones(len(target), np.bool_), target, begin), shape=(n, n))
+        return reached_from(graph, t.start_state)
 
     def can_terminate(self, rows: Bools) -> bool:
         """Whether the actions in ``rows`` [S A] can lead from a start to the end of an episode."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rlgrid.choices import choice, function, rule, unsigned
-from rlgrid.models.tables import Spread, Tables
+from rlgrid.models.tables import Tables, Unrolled
 from rlgrid.randomness import Stream, normal, uniform
 
 
@@ -32,8 +32,8 @@ def _sample(tables: Tables, row: int, stream: Stream) -> tuple[int, float, bool]
     return tables.next_state[unsigned(j)], reward, tables.terminated[unsigned(code)]
 
 
-@choice(sample, Spread)
-def _sample_spread(tables: Spread, row: int, stream: Stream) -> tuple[int, float, bool]:
+@choice(sample, Unrolled)
+def _sample_unrolled(tables: Unrolled, row: int, stream: Stream) -> tuple[int, float, bool]:
     j = 0
     if tables.threshold[unsigned(row), 0] < 2.0:
         u = uniform(stream)

@@ -14,6 +14,10 @@ from rlgrid.errors import InputError
 #: How far a row of floating-point probabilities may be from 1.
 ROW_SUM_TOLERANCE = 1e-9
 
+#: Where planners and learners improve a policy, actions whose values differ by no more than this, relative to their
+#: size, count as equally good: the difference may be rounding.
+TIE = 1e-12
+
 #: Rows to look at together: an array as long as all outcomes would take more room than the tables.
 BLOCK = 2**17
 
@@ -35,8 +39,8 @@ class Tables(NamedTuple):
     start_cumulative: Floats  # [n] cumulative probabilities, the last 1
 
 
-class Spread(NamedTuple):
-    """The same outcomes laid out for drawing: with room for K in each of the R rows, nothing is looked up twice.
+class Unrolled(NamedTuple):
+    """The same outcomes with room for K of them in each of the R rows, so that drawing one looks nothing up twice.
 
     For small models without random rewards; drawing takes the same random numbers and gives the same outcomes.
     """
@@ -50,15 +54,15 @@ class Spread(NamedTuple):
     start_cumulative: Floats
 
 
-#: Most outcomes of a row, and places for outcomes in all, of a model that is spread.
-MOST_SPREAD, MOST_PLACES = 4, 2**16
+#: A model is unrolled only with so many outcomes in a row at most, and room for so many in all.
+MOST_IN_ROW, MOST_UNROLLED = 4, 2**16
 
 
-def spread(tables: Tables) -> Tables | Spread:
+def unrolled(tables: Tables) -> Tables | Unrolled:
     """The tables in the form that is fastest to draw from."""
     length = np.diff(tables.first)
     n_rows, room = len(length), max(2, int(length.max(initial=0)))
-    if room > MOST_SPREAD or n_rows * room > MOST_PLACES or (tables.noise >= 0).any():
+    if room > MOST_IN_ROW or n_rows * room > MOST_UNROLLED or (tables.noise >= 0).any():
         return tables
     row = np.repeat(np.arange(n_rows), length)
     column = np.arange(len(row)) - tables.first[row]
@@ -67,7 +71,7 @@ def spread(tables: Tables) -> Tables | Spread:
     probability[row, column] = tables.probability[code]
     threshold = np.cumsum(probability, axis=1)[:, :-1]
     threshold[np.arange(1, room) >= length[:, None]] = 2.0
-    found = Spread(
+    found = Unrolled(
         first=tables.first,
         threshold=np.ascontiguousarray(threshold),
         next_state=np.zeros((n_rows, room), np.int64),
@@ -99,7 +103,7 @@ def row_sums(tables: Tables, value: Floats) -> Floats:
 
 
 def check_tables(t: Tables, n_states: int, n_actions: int, name: str) -> None:
-    """Refuse what is no decision process.
+    """Refuse arrays that are no Markov decision process.
 
     Raises:
         InputError: for rows that do not add up to 1, numbers that are not finite, or a state without actions.
@@ -184,7 +188,3 @@ def merge_outcomes(
         start_state=starts,
         start_cumulative=to_cumulative(start[starts]),
     )
-
-
-#: Actions whose values differ by less than this, relative to their size, count as equally good in an improvement.
-TIE = 1e-12

@@ -1,4 +1,4 @@
-"""Which wrappers leave an environment what it is, and whose steps a compiled loop may take in its place."""
+"""Which wrappers leave an environment as it is, and which environments a compiled loop may step in their place."""
 
 from __future__ import annotations
 
@@ -8,18 +8,20 @@ import gymnasium
 from gymnasium.envs.toy_text import BlackjackEnv, CliffWalkingEnv, FrozenLakeEnv, TaxiEnv
 from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, RecordEpisodeStatistics, RecordVideo, TimeLimit
 
-#: Wrappers that change nothing that is seen or paid; the first three do not look on either.
+#: Wrappers that change neither observations nor rewards; a loop may leave out the first three unnoticed, as they record
+#: nothing either.
 _SILENT = (PassiveEnvChecker, OrderEnforcing, TimeLimit)
 _TRANSPARENT = (*_SILENT, RecordEpisodeStatistics, RecordVideo)
 
 #: Classes whose ``P`` and ``step`` are known to agree.
 TOY_TEXT = (FrozenLakeEnv, CliffWalkingEnv, TaxiEnv, BlackjackEnv)
 
+#: The time limit where there is none.
 NO_LIMIT = 2**62
 
 
 def transparent_base(env: gymnasium.Env[Any, Any]) -> gymnasium.Env[Any, Any] | None:
-    """The environment behind wrappers that leave observations, rewards and ends as they are; ``None`` behind others."""
+    """The environment inside wrappers that leave observations, rewards and ends as they are; ``None`` inside others."""
     while isinstance(env, gymnasium.Wrapper):
         if not isinstance(env, _TRANSPARENT):
             return None
@@ -34,7 +36,7 @@ def keeps_rules(env: gymnasium.Env[Any, Any], kinds: tuple[type, ...]) -> bool:
 
 
 def silent_base(env: gymnasium.Env[Any, Any]) -> tuple[gymnasium.Env[Any, Any] | None, int]:
-    """The environment behind wrappers that nobody misses, and their time limit; ``None`` behind others."""
+    """The environment inside wrappers that a loop may leave out, and their time limit; ``None`` inside others."""
     limit = NO_LIMIT
     while isinstance(env, gymnasium.Wrapper):
         if not isinstance(env, _SILENT):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from rlgrid import GridWorld, InputError, Rollout, Sweep, TabularModel, evaluate_exact, load_agent, load_world, solve
 from rlgrid.batch import Batch, empty_batch
 from rlgrid.feeds.feed_for import feed_for
-from rlgrid.models.counting import condensed
+from rlgrid.models.counting import summarized
 
 # -- maximum likelihood ----------------------------------------------------------------------------------------------
 
@@ -92,7 +92,7 @@ def test_the_posterior_mean_by_hand() -> None:
 def test_draws_of_a_mean_reward_vary_with_the_rewards(times: int) -> None:
     """100 rewards of 0 and 1000 in turn: 500 apart from the mean, which has a standard deviation of about 50.
 
-    2,000 draws tell their standard deviation within 5 / sqrt(4000). What was condensed still knows the variance.
+    2,000 draws tell their standard deviation within 5 / sqrt(4000). What was summarized still knows the variance.
     """
     batch = empty_batch(100)
     for column in batch:
@@ -100,7 +100,7 @@ def test_draws_of_a_mean_reward_vary_with_the_rewards(times: int) -> None:
     batch.weight[:], batch.behavior_probability[:] = 1, 1
     batch.reward[1::2] = 1000
     for _ in range(times):
-        batch = condensed(batch, 1, 1)
+        batch = summarized(batch, 1, 1)
     assert batch.size == (2 if times else 100) and batch.weight.sum() == 100
     drawn = [
         TabularModel.from_batch(batch, 1, 1, prior=1e-9, prior_reward=500, seed=seed).expected_reward[0, 0]
