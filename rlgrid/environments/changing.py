@@ -55,9 +55,7 @@ class ChangingGridWorld(GridWorld):
                     f"{self.world.name}; allowed: the same"
                 )
         kwargs = {"worlds": {step: env.world for step, env in made}, "observation": observation}
-        self.spec = EnvSpec(
-            "rlgrid/ChangingGridWorld-v0", entry_point="rlgrid.environments.changing:ChangingGridWorld", kwargs=kwargs
-        )
+        self.spec = EnvSpec("rlgrid/ChangingGridWorld-v0", entry_point="rlgrid:ChangingGridWorld", kwargs=kwargs)
         self._worlds = [(step, env.world, env.model) for step, env in made]
         self.schedule = [(step, env.model) for step, env in made]
         self._taken = 0

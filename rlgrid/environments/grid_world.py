@@ -66,9 +66,7 @@ class GridWorld(gymnasium.Env[Any, Any]):
         self._observe = Observations(observation, self.world, self.model)
         self._index = observation == "index"
         made_with = {"world": self.world, "observation": observation, "rules": rules}
-        self.spec = EnvSpec(
-            "rlgrid/GridWorld-v0", entry_point="rlgrid.environments.grid_world:GridWorld", kwargs=made_with
-        )
+        self.spec = EnvSpec("rlgrid/GridWorld-v0", entry_point="rlgrid:GridWorld", kwargs=made_with)
         self.observation_space = self._observe.space
         self.action_space = Discrete(self.model.n_actions)
         self._limit = self.model.max_episode_steps or float("inf")

@@ -60,7 +60,7 @@ class Indexed:
 
 
 class Spaces(NamedTuple):
-    """States, actions and, where there is one, the model of an environment."""
+    """What an agent and its feed have to know of an environment: S states, A actions, and the model, if it has one."""
 
     n_states: int
     n_actions: int
@@ -68,17 +68,21 @@ class Spaces(NamedTuple):
     available: NDArray[np.bool_]  # [S, A]
     discount: float | None
     model: TabularModel | None
+    stepped: TabularModel | None  # the model, where a compiled loop may step in place of the environment
+    limit: int  # steps of an episode in that loop
 
 
 def spaces_of(env: gymnasium.Env[Any, Any] | TabularModel) -> Spaces:
-    """What an agent has to know of an environment.
+    """What an agent and its feed have to know of an environment.
 
     Raises:
         InputError: where states are not finitely many, or actions are not ``Discrete``.
     """
     model = model_of(env) if isinstance(env, gymnasium.Env | TabularModel) else None
+    stepped, limit = _stepped(env, model) if isinstance(env, gymnasium.Env) else (None, NO_LIMIT)
     if model is not None:
-        return Spaces(model.n_states, model.n_actions, model.actions, model.available, model.discount, model)
+        known = (model.n_states, model.n_actions, model.actions, model.available, model.discount, model)
+        return Spaces(*known, stepped, limit)
     if not isinstance(env, gymnasium.Env):
         raise InputError(f"env: found {env!r}; allowed: an environment, such as rlgrid.GridWorld(world)")
     if not isinstance(env.action_space, Discrete):
@@ -90,7 +94,8 @@ def spaces_of(env: gymnasium.Env[Any, Any] | TabularModel) -> Spaces:
     n_actions = int(env.action_space.n)
     actions = tuple(str(action) for action in range(n_actions))
     discount = env.unwrapped.model.discount if isinstance(env.unwrapped, GridWorld) else None  # whatever is around it
-    return Spaces(n_states, n_actions, actions, np.ones((n_states, n_actions), np.bool_), discount, None)
+    available = np.ones((n_states, n_actions), np.bool_)
+    return Spaces(n_states, n_actions, actions, available, discount, None, None, limit)
 
 
 def model_of(env: gymnasium.Env[Any, Any] | TabularModel) -> TabularModel | None:
@@ -107,12 +112,11 @@ def model_of(env: gymnasium.Env[Any, Any] | TabularModel) -> TabularModel | None
     return TabularModel.from_env(env) if not known or keeps_rules(base, (*TOY_TEXT, *GRIDWORLDS)) else None
 
 
-def stepped_model(env: gymnasium.Env[Any, Any]) -> tuple[TabularModel | None, int]:
+def _stepped(env: gymnasium.Env[Any, Any], model: TabularModel | None) -> tuple[TabularModel | None, int]:
     """The model whose steps a compiled loop may take in place of the environment's own, and the time limit."""
     base, limit = silent_base(env)
     if base is None or not keeps_rules(base, (*TOY_TEXT, *GRIDWORLDS)):
         return None, NO_LIMIT
-    model = model_of(env)
     if isinstance(base, GridWorld):
         limit = min(limit, base.model.max_episode_steps or NO_LIMIT)
     return model, limit

@@ -9,14 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlgrid.batch import empty_batch, joined
+from rlgrid.environments.spaces import Spaces
 from rlgrid.feeds.feed import Chunk
 from rlgrid.feeds.rollout import Rollout
+from rlgrid.learning.actor import TableActor
 from rlgrid.models.counting import summarized
 from rlgrid.models.model import TabularModel
 
 if TYPE_CHECKING:
     from rlgrid.batch import Batch
-    from rlgrid.learning.actor import Actor
 
 
 class Counting:
@@ -33,7 +34,7 @@ class Counting:
         prior, prior_reward: of :meth:`rlgrid.TabularModel.from_batch`.
         sample: draw from the posterior.
         initial_value: of an action of which nothing is known.
-        episode_length, seed: as for the rollout.
+        episode_length, seed, spaces: as for the rollout.
     """
 
     def __init__(
@@ -48,8 +49,9 @@ class Counting:
         initial_value: float,
         episode_length: int | None,
         seed: int,
+        spaces: Spaces | None = None,
     ) -> None:
-        self.rollout = Rollout(env, episode_length=episode_length, seed=seed)
+        self.rollout = Rollout(env, episode_length=episode_length, seed=seed, spaces=spaces)
         self.model: TabularModel | None = self.rollout.model  # the true one, for observers; the agent does not see it
         self.every, self.method, self.initial_value = every, method, initial_value
         self.prior, self.prior_reward, self.sample = prior, prior_reward, sample
@@ -58,11 +60,11 @@ class Counting:
         self._seen = empty_batch(0)  # counted up to the latest solution, so that the length of chunks does not matter
         self._new: list[Batch] = []  # since then
 
-    def prepare(self, agent: Actor) -> None:
+    def prepare(self, agent: TableActor) -> None:
         """Load or compile the loop."""
         self.rollout.prepare(agent)
 
-    def advance(self, agent: Actor, max_steps: int, max_episodes: int, *, record: bool) -> Chunk:
+    def advance(self, agent: TableActor, max_steps: int, max_episodes: int, *, record: bool) -> Chunk:
         """Act, count, and solve where it is due."""
         left = self.every - int(self.taken[0]) % self.every
         chunk = self.rollout.advance(agent, min(max_steps, left), max_episodes, record=True)
@@ -73,7 +75,7 @@ class Counting:
             self._solve(agent)
         return chunk if record else chunk._replace(batch=None)
 
-    def _solve(self, agent: Actor) -> None:
+    def _solve(self, agent: TableActor) -> None:
         from rlgrid.planning.solve import solve  # loads Numba
 
         self._seen, self._new = summarized(joined([self._seen, *self._new]), *agent.shape), []

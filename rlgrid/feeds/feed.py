@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rlgrid.batch import Batch
+from rlgrid.learning.actor import TableActor
 from rlgrid.models.model import TabularModel
-
-if TYPE_CHECKING:
-    from rlgrid.learning.actor import Actor
 
 
 class Finished(NamedTuple):
@@ -50,10 +48,10 @@ class Feed(Protocol):
 
     model: TabularModel | None
 
-    def prepare(self, agent: Actor) -> None:
+    def prepare(self, agent: TableActor) -> None:
         """Load or compile the loop, so that this does not count as training time."""
 
-    def advance(self, agent: Actor, max_steps: int, max_episodes: int, *, record: bool) -> Chunk:
+    def advance(self, agent: TableActor, max_steps: int, max_episodes: int, *, record: bool) -> Chunk:
         """Let the agent learn from at most so many steps and episodes, or from one batch where the feed makes those."""
 
     def state(self) -> dict[str, NDArray[Any]]:

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rlgrid.batch import Batch, empty_batch
+from rlgrid.batch import Batch
 from rlgrid.errors import InputError
 from rlgrid.feeds.feed import Chunk, no_episodes
+from rlgrid.learning.actor import Actor, TableActor
 from rlgrid.models.model import TabularModel
 from rlgrid.randomness import new_stream, uniforms
 from rlgrid.rules.traces import Trace
 from rlgrid.rules.windows import OneStep
-
-if TYPE_CHECKING:
-    from rlgrid.learning.actor import Actor
 
 
 class Replay:
@@ -51,12 +49,12 @@ class Replay:
 
     def prepare(self, agent: Actor) -> None:
         """Load or compile the update."""
-        from rlgrid.kernels.interaction import learn_batch  # Numba loads when it is used
-
+        if not isinstance(agent, TableActor):
+            return
         alone = isinstance(agent.learner.window, OneStep) and not isinstance(agent.learner.credit, Trace)
         if self.size is not None and not alone:
             raise InputError("replay: a mini-batch tears episodes apart; allowed with one-step targets and no trace")
-        learn_batch(agent.learner, empty_batch(0), 0)
+        agent.prepare()
 
     def advance(self, agent: Actor, max_steps: int, max_episodes: int, *, record: bool) -> Chunk:
         """One pass."""

@@ -1,7 +1,8 @@
-"""Feeds: where experience comes from. Each hands an agent its batches and tells what happened, a chunk at a time."""
+"""Rollout: an agent steps through an environment."""
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import gymnasium
@@ -11,9 +12,10 @@ from numpy.typing import ArrayLike, NDArray
 from rlgrid.batch import Batch, empty_batch, joined
 from rlgrid.environments.changing import ChangingGridWorld, current
 from rlgrid.environments.grid_world import GridWorld
-from rlgrid.environments.spaces import Indexed, stepped_model
+from rlgrid.environments.spaces import Indexed, Spaces, spaces_of
 from rlgrid.errors import InputError, check_seed, whole
 from rlgrid.feeds.feed import Chunk, Finished, no_episodes, room_for
+from rlgrid.learning.actor import Actor, TableActor
 from rlgrid.models.model import TabularModel
 from rlgrid.models.wrappers import NO_LIMIT
 from rlgrid.randomness import Stream, new_stream
@@ -21,7 +23,7 @@ from rlgrid.rules.gradient import Gradient
 from rlgrid.rules.starts import ChosenStarts, EveryPair, ExploringStarts, Starts, WorldStarts
 
 if TYPE_CHECKING:
-    from rlgrid.learning.actor import Actor
+    from rlgrid.kernels.interaction import Position
 
 
 #: Most episodes in a chunk.
@@ -32,7 +34,8 @@ class Rollout:
     """Steps through an environment, in a compiled loop where its model is known and in Python elsewhere.
 
     Compiled: :class:`rlgrid.GridWorld`, and environments with a toy-text ``P``; wrappers that ``gymnasium.make`` puts
-    around them do not matter, any other wrapper makes the rollout step through the environment itself.
+    around them do not matter, any other wrapper makes the rollout step through the environment itself. So does an
+    :class:`rlgrid.learning.actor.Actor` that is written in Python.
 
     Args:
         env: an environment with discrete spaces.
@@ -41,6 +44,7 @@ class Rollout:
         episode_length: cuts episodes off after so many steps.
         episodes_per_pair: see ``starts``.
         seed: of the environment.
+        spaces: what is known of the environment already.
     """
 
     def __init__(
@@ -51,15 +55,16 @@ class Rollout:
         episode_length: int | None = None,
         episodes_per_pair: int = 1,
         seed: int | None = 0,
+        spaces: Spaces | None = None,
     ) -> None:
         if isinstance(env, TabularModel):
             raise InputError(
                 "rollout: found a model; allowed: an environment to step through, such as GridWorld(world)"
             )
         self.env = env
-        self.model, limit = stepped_model(env)
+        spaces = spaces_of(env) if spaces is None else spaces
+        self.model, limit = spaces.stepped, spaces.limit
         self.schedule = env.unwrapped.schedule if isinstance(env.unwrapped, ChangingGridWorld) else []
-        self.progress = np.zeros(2, dtype=np.int64)  # steps in all, and the place in the schedule
         if episode_length is not None:
             limit = min(limit, episode_length := whole("episode_length", episode_length))
         self.limit = limit
@@ -68,15 +73,20 @@ class Rollout:
             raise InputError("starts: in a world that changes, episodes start where it says; allowed: world")
         check_seed(seed)
         self.episode_length = episode_length
-        self.place = np.array([-1, 0, 0], dtype=np.int64)
-        self.gauge = np.zeros(2)
         self.stream = _stream(env, seed)
         self._seed = seed
         self._unrecorded, self._finished = empty_batch(0), no_episodes()
 
+    @cached_property
+    def position(self) -> Position:
+        """Where it stands between two chunks."""
+        from rlgrid.kernels.interaction import new_position  # Numba loads when it is used
+
+        return new_position()
+
     def prepare(self, agent: Actor) -> None:
         """Load or compile the loop."""
-        if self.model is not None:
+        if self.model is not None and isinstance(agent, TableActor):
             self._run_compiled(agent, empty_batch(1), room_for(1), 0, 0)
 
     def advance(self, agent: Actor, max_steps: int, max_episodes: int, *, record: bool) -> Chunk:
@@ -89,12 +99,13 @@ class Rollout:
         if len(self._finished.total) < min(max_episodes, max_steps):
             self._finished = room_for(min(max_episodes, max_steps))
         finished = self._finished
-        run = self._run if self.model is None else self._run_compiled
-        max_steps = min(max_steps, self._until_change()) if self.model is not None else max_steps
-        steps, episodes = run(agent, batch, finished, max_steps, max_episodes)
-        self.progress[0] += steps
-        if self.batch_episodes or isinstance(agent.learner.credit, Gradient):
-            agent.settle()
+        if self.model is not None and isinstance(agent, TableActor):
+            max_steps = min(max_steps, self._until_change())
+            steps, episodes = self._run_compiled(agent, batch, finished, max_steps, max_episodes)
+        else:
+            steps, episodes = self._run(agent, batch, finished, max_steps, max_episodes)
+        if self.batch_episodes or (isinstance(agent, TableActor) and isinstance(agent.learner.credit, Gradient)):
+            agent.end_batch()
         ended = Finished._make(column[:episodes].copy() for column in finished)
         return Chunk(batch.part(0, steps) if record else None, ended, steps)
 
@@ -102,10 +113,10 @@ class Rollout:
         """Enter the world that is due, and say for how many steps it holds for certain."""
         if not self.schedule:
             return NO_LIMIT
-        taken, at = self.progress.tolist()
-        at = self.progress[1] = current(self.schedule, at, taken, int(self.place[0]))
-        self.model = self.schedule[at][1]
-        return max(1, self.schedule[at + 1][0] - taken) if at + 1 < len(self.schedule) else NO_LIMIT
+        taken, world = int(self.position.steps[0]), int(self.position.world[0])
+        world = self.position.world[0] = current(self.schedule, world, taken, int(self.position.state[0]))
+        self.model = self.schedule[world][1]
+        return max(1, self.schedule[world + 1][0] - taken) if world + 1 < len(self.schedule) else NO_LIMIT
 
     def collect(self, agent: Actor, *, steps: int | None = None, episodes: int | None = None) -> Batch:
         """Let an agent act, and learn as it is made to, for so many steps or episodes; what it saw.
@@ -127,14 +138,15 @@ class Rollout:
         return joined(batches)
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """Place, random stream and, with ``"every_pair"``, whose turn it is."""
+        """Position, random stream and, with ``"every_pair"``, whose turn it is."""
         if self.model is None:
             raise InputError(f"{self.env}: its own state cannot be kept; allowed: environments whose model is known")
         turn = {"turn": self.starts.turn} if isinstance(self.starts, EveryPair) else {}
-        return {"place": self.place, "gauge": self.gauge, "stream": self.stream, "progress": self.progress} | turn
+        position = {f"position.{name}": array for name, array in self.position._asdict().items()}
+        return position | {"stream": self.stream} | turn
 
     def _run_compiled(
-        self, agent: Actor, batch: Batch, finished: Finished, max_steps: int, max_episodes: int
+        self, agent: TableActor, batch: Batch, finished: Finished, max_steps: int, max_episodes: int
     ) -> tuple[int, int]:
         from rlgrid.kernels.interaction import interact  # Numba loads when it is used
 
@@ -145,7 +157,7 @@ class Rollout:
             rest, ended = batch.part(steps, batch.size), Finished._make(column[episodes:] for column in finished)
             done = interact(
                 agent.learner, agent.behavior, self.starts, tables, self.stream, agent.streams[0],
-                rest, self.place, self.gauge, ended, max_steps - steps, max_episodes - episodes, self.limit,
+                rest, self.position, ended, max_steps - steps, max_episodes - episodes, self.limit,
             )  # fmt: skip
             steps, episodes = steps + done[0], episodes + done[1]
             if steps >= max_steps or episodes >= max_episodes:
@@ -155,33 +167,29 @@ class Rollout:
     def _run(
         self, agent: Actor, batch: Batch, finished: Finished, max_steps: int, max_episodes: int
     ) -> tuple[int, int]:
-        """The same loop for any environment; only choosing and learning are compiled."""
-        from rlgrid.kernels.interaction import choose, observe
-        from rlgrid.rules.update import no_room
-
+        """The same loop for any environment and any actor."""
+        if not isinstance(self.starts, WorldStarts):
+            raise InputError("starts: this agent is stepped through the environment, which says where; allowed: world")
         index, first_action = Indexed(self.env.observation_space).index, int(self.env.action_space.start)  # type: ignore[attr-defined]
         batch = batch if batch.size else empty_batch(1)
-        state, action, elapsed = self.place.tolist()
-        probability, total = self.gauge.tolist()
+        at = self.position
+        state, action, elapsed = int(at.state[0]), int(at.action[0]), int(at.elapsed[0])
+        probability, total = float(at.probability[0]), float(at.total[0])
         steps = episodes = i = 0
         while steps < max_steps and episodes < max_episodes:
             if state < 0:
                 seen, info = self.env.reset(seed=self._seed)
                 self._seed, state, elapsed, total = None, index(seen), 0, 0.0
-                agent.forbid(state, info.get("action_mask"))
-                action, probability = choose(agent.learner, agent.behavior, state, agent.streams[0])
+                action, probability = agent.choose(state, info.get("action_mask"))
             seen, reward, terminated, truncated, info = self.env.step(first_action + action)
             next_state = index(seen)
-            if not terminated:  # at an end nothing is chosen, and some environments mask everything there
-                agent.forbid(next_state, info.get("action_mask"))
             elapsed += 1
             truncated = (truncated or elapsed >= self.limit) and not terminated
             batch.state[i], batch.action[i], batch.reward[i], batch.next_state[i] = state, action, reward, next_state
             batch.terminated[i], batch.truncated[i], batch.behavior_probability[i] = terminated, truncated, probability
+            # At an end nothing is chosen, and some environments mask everything there.
+            action, probability = agent.observe(batch, i, None if terminated else info.get("action_mask"))
             state = next_state
-            action, probability = observe(agent.learner, agent.behavior, agent.streams[0], batch, i)
-            if no_room(agent.learner):
-                agent.make_room()
             total += float(reward)
             steps += 1
             i = i + 1 if i + 1 < batch.size else 0
@@ -190,8 +198,9 @@ class Rollout:
                     column[episodes] = value
                 episodes += 1
                 state = -1
-        self.place[:] = state, action, elapsed
-        self.gauge[:] = probability, total
+        at.state[0], at.action[0], at.elapsed[0] = state, action, elapsed
+        at.probability[0], at.total[0] = probability, total
+        at.steps[0] += steps
         return steps, episodes
 
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import gymnasium
 from numpy.typing import NDArray
 
 from rlgrid.feeds.feed import Chunk, no_episodes
+from rlgrid.learning.actor import TableActor
 from rlgrid.models.model import TabularModel, as_model
-
-if TYPE_CHECKING:
-    from rlgrid.learning.actor import Actor
 
 
 class Solution:
@@ -26,10 +24,10 @@ class Solution:
         self.model: TabularModel | None = as_model(source)
         self.method = method
 
-    def prepare(self, agent: Actor) -> None:
+    def prepare(self, agent: TableActor) -> None:
         """Nothing: what a method compiles depends on what it meets."""
 
-    def advance(self, agent: Actor, max_steps: int, max_episodes: int, *, record: bool) -> Chunk:
+    def advance(self, agent: TableActor, max_steps: int, max_episodes: int, *, record: bool) -> Chunk:
         """Solve, and put the action values into the agent's table."""
         from rlgrid.planning.solve import solve  # loads Numba
 

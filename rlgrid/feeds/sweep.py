@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from rlgrid.batch import Batch, empty_batch
+from rlgrid.batch import Batch
 from rlgrid.feeds.feed import Chunk, no_episodes
+from rlgrid.learning.actor import Actor, TableActor
 from rlgrid.models.model import TabularModel, as_model
-
-if TYPE_CHECKING:
-    from rlgrid.learning.actor import Actor
 
 
 class Sweep:
@@ -43,9 +41,8 @@ class Sweep:
 
     def prepare(self, agent: Actor) -> None:
         """Load or compile the update."""
-        from rlgrid.kernels.interaction import learn_batch  # Numba loads when it is used
-
-        learn_batch(agent.learner, empty_batch(0), 0)
+        if isinstance(agent, TableActor):
+            agent.prepare()
 
     def advance(self, agent: Actor, max_steps: int, max_episodes: int, *, record: bool) -> Chunk:
         """One sweep."""

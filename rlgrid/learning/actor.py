@@ -1,13 +1,14 @@
-"""Actor: something that acts and learns, as feeds see it."""
+"""Actor: what a feed asks of whoever acts and learns; TableActor: one whose rules compiled loops run."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rlgrid.batch import Batch, check_batch
+from rlgrid.arrays import Floats
+from rlgrid.batch import Batch, check_batch, empty_batch
 from rlgrid.errors import InputError, shown
 from rlgrid.randomness import Stream, new_stream
 from rlgrid.rules.behaviors import Behavior, Stored
@@ -26,8 +27,40 @@ from rlgrid.rules.windows import OneStep, Window
 _LONGEST_EPISODE = 2**24
 
 
-class Actor:
-    """Something that acts and learns, as feeds see it.
+class Actor(Protocol):
+    """Something that acts and learns. A rollout through an environment without a model uses nothing else.
+
+    States are numbered from 0. ``mask`` [A] is 0 for actions that are not available in a state, as environments say in
+    ``info["action_mask"]``; None: all are. S states, A actions.
+    """
+
+    def choose(self, state: int, mask: NDArray[np.int8] | None = None) -> tuple[int, float]:
+        """Draw an action for a state; the action, and the probability with which it was drawn."""
+
+    def observe(self, batch: Batch, i: int, mask: NDArray[np.int8] | None = None) -> tuple[int, float]:
+        """Choose the action that follows transition i of a batch, write it there, and learn from the transition.
+
+        Returns:
+            the action for its next state, and the probability with which it was drawn.
+        """
+
+    def update(self, batch: Batch) -> None:
+        """Learn from a batch: its transitions in order, then what lands at its end."""
+
+    def end_batch(self) -> None:
+        """Let everything land that waits for the end of a batch."""
+
+    @property
+    def v(self) -> Floats:
+        """State values, [S]."""
+
+    @property
+    def policy(self) -> Floats:
+        """The policy that is learned, [S, A]."""
+
+
+class TableActor:
+    """Acts by a behavior and learns with a learner, whose rules compiled loops run; a policy that is given, by default.
 
     Attributes:
         learner: table, counters and choices, as compiled code reads them.
@@ -54,10 +87,30 @@ class Actor:
         """
         if not 0 <= int(state) < len(self.learner.table):
             raise InputError(f"state: found {state}; allowed: 0 to {len(self.learner.table) - 1}")
+        return self.choose(int(state))[0]
+
+    def choose(self, state: int, mask: NDArray[np.int8] | None = None) -> tuple[int, float]:
+        """Draw an action for a state; the action, and the probability with which it was drawn."""
         from rlgrid.kernels.interaction import choose  # Numba loads when it is used
 
-        action, _ = choose(self.learner, self.behavior, int(state), self.streams[0])
-        return int(action)
+        self.forbid(state, mask)
+        action, probability = choose(self.learner, self.behavior, state, self.streams[0])
+        return int(action), float(probability)
+
+    def observe(self, batch: Batch, i: int, mask: NDArray[np.int8] | None = None) -> tuple[int, float]:
+        """Complete transition i of a batch with the action that follows, and learn from it: see :class:`Actor`."""
+        from rlgrid.kernels.interaction import learn_one
+
+        self.forbid(int(batch.next_state[i]), mask)
+        action, probability = learn_one(self.learner, self.behavior, self.streams[0], batch, i)
+        self.make_room()
+        return int(action), float(probability)
+
+    def prepare(self) -> None:
+        """Load or compile the update, so that this does not count as training time."""
+        from rlgrid.kernels.interaction import learn_batch
+
+        learn_batch(self.learner, empty_batch(0), 0)
 
     def update(self, batch: Batch) -> None:
         """Learn from a batch: its transitions in order, then what lands at its end."""
@@ -68,12 +121,33 @@ class Actor:
         while done < batch.size:
             self.make_room()
             done = learn_batch(self.learner, batch, done)
-        self.settle()
+        self.end_batch()
+
+    def end_batch(self) -> None:
+        """Let everything land that waits for the end of a batch, and improve a stored policy where it is due."""
+        from rlgrid.kernels.interaction import finish_batch
+
+        finish_batch(self.learner)
+
+    @property
+    def v(self) -> Floats:
+        """State values as the table has them, [S]: the best of the actions, where it holds those."""
+        return np.asarray(self.learner.table.max(axis=1))
+
+    @property
+    def policy(self) -> Floats:
+        """The policy by which it acts now, [S, A]."""
+        from rlgrid.learning.policies import policy_of
+
+        return policy_of(self.behavior, self.learner.table, self.n_actions)
+
+    @property
+    def stored(self) -> list[Floats]:
+        """The stored policies, live [S, A]."""
+        return [self.behavior.probability] if isinstance(self.behavior, Stored) else []
 
     def forbid(self, state: int, mask: NDArray[np.int8] | None) -> None:
-        """Take actions whose mask [A] is 0 out of a state's choice, as environments ask for in ``info``.
-
-        An action that is not available is worth -inf, here as everywhere.
+        """Take actions whose mask [A] is 0 out of a state's choice: they are worth -inf from now on.
 
         Raises:
             InputError: where the mask is no [A], or allows no action.
@@ -92,17 +166,6 @@ class Actor:
             kept = np.where(allowed, policy[state], 0.0)
             policy[state] = kept / kept.sum() if kept.any() else allowed / allowed.sum()
 
-    @property
-    def stored(self) -> list[NDArray[np.float64]]:
-        """The stored policies, live [S, A]."""
-        return [self.behavior.probability] if isinstance(self.behavior, Stored) else []
-
-    def settle(self) -> None:
-        """End a batch."""
-        from rlgrid.kernels.interaction import settle_batch
-
-        settle_batch(self.learner)
-
     def make_room(self, window: int = 0, credit: int = 0) -> None:
         """Double what is full of transitions that wait for the end of a long episode.
 
@@ -112,17 +175,19 @@ class Actor:
         learner = self.learner
         if isinstance(learner.window, Window):
             learner = learner._replace(
-                window=_longer(learner.window, ("state", "action", "reward", "probability"), window)
+                window=_with_room(learner.window, ("state", "action", "reward", "probability"), window)
             )
         if isinstance(learner.credit, Trace):
-            learner = learner._replace(credit=_longer(learner.credit, ("state", "column", "size"), credit))
+            learner = learner._replace(credit=_with_room(learner.credit, ("state", "column", "size"), credit))
         self.learner = learner
 
 
-def _longer(waiting: Any, names: tuple[str, ...], least: int) -> Any:
-    """A window or trace with room; as it is where it has some."""
-    columns = {name: getattr(waiting, name) for name in names}
+def _with_room(waiting: Any, names: tuple[str, ...], least: int) -> Any:
+    """A window or trace with room for another transition; as it is where it has that."""
     size = len(waiting.state)
+    if size >= least and size > waiting.span[1] - waiting.span[0]:
+        return waiting
+    columns = {name: getattr(waiting, name) for name in names}
     while size < least or size == waiting.span[1] - waiting.span[0]:
         if size >= _LONGEST_EPISODE:
             raise InputError(
@@ -134,7 +199,7 @@ def _longer(waiting: Any, names: tuple[str, ...], least: int) -> Any:
     return waiting._replace(**columns)
 
 
-def policy_actor(policy: NDArray[np.float64], seed: np.random.SeedSequence) -> Actor:
+def policy_actor(policy: Floats, seed: np.random.SeedSequence) -> TableActor:
     """Acts by a policy [S, A] and learns nothing."""
     learner = Learner(
         table=np.zeros((len(policy), 1)),
@@ -150,4 +215,4 @@ def policy_actor(policy: NDArray[np.float64], seed: np.random.SeedSequence) -> A
         planning=NoPlanning(),
         tally=NoTally(),
     )
-    return Actor(learner, Stored(policy), policy.shape[1], [new_stream(seed)])
+    return TableActor(learner, Stored(policy), policy.shape[1], [new_stream(seed)])

@@ -13,7 +13,7 @@ from rlgrid.environments.spaces import Spaces, spaces_of
 from rlgrid.errors import InputError, check_seed, one_of
 from rlgrid.learning.agent import Agent
 from rlgrid.learning.build import check_coverage
-from rlgrid.learning.policies import shared
+from rlgrid.learning.policies import uniform
 from rlgrid.learning.recipe import read_recipe, step_size_keys
 from rlgrid.models.checks import check_probabilities, resolve_discount
 from rlgrid.models.model import TabularModel
@@ -45,7 +45,7 @@ def _stored(key: str, given: str | float | ArrayLike | None, spaces: Spaces) -> 
     if not isinstance(given, str):
         return check_probabilities(given, spaces.available, key).copy()
     if given == "uniform":
-        return shared(spaces.available)
+        return uniform(spaces.available)
     if given not in spaces.actions:
         raise InputError(f"{key}: {one_of(given, ['uniform', *spaces.actions])}")
     chosen = np.zeros(spaces.available.shape)
@@ -85,7 +85,7 @@ def load_agent(
     policy = _stored("policy", given.get("policy", chosen.policy), spaces)
     behavior = None if chosen.chooses else _stored("behavior", given.get("behavior", chosen.behavior), spaces)
     if policy is not None and isinstance(chosen.behavior, int | float):
-        behavior = (1.0 - chosen.behavior) * policy + chosen.behavior * shared(spaces.available)
+        behavior = (1.0 - chosen.behavior) * policy + chosen.behavior * uniform(spaces.available)
     model = spaces.model
     if policy is not None and behavior is not None and chosen.correction not in ("none", "tree_backup"):
         check_coverage(policy, behavior, spaces)
@@ -105,6 +105,7 @@ def load_agent(
         )
     except MemoryError as error:
         raise InputError(f"{chosen.name}: out of memory: {error}; allowed: a smaller n or model_memory") from None
+    agent.remember(env, spaces)
     waits = chosen.feed == "rollout" and chosen.target == "return"
     if waits and model is not None and not episodes_end(agent, model):
         raise InputError(

@@ -302,3 +302,65 @@ def _expected_stored(behavior: Stored, table: Table, state: int) -> float:
         if behavior.probability[unsigned(state), unsigned(a)] > 0.0:
             value += behavior.probability[unsigned(state), unsigned(a)] * table[unsigned(state), unsigned(a)]
     return value
+
+
+@rule
+def probability(policy: Any, table: Table, state: int, action: int) -> float:  # type: ignore[empty-body]
+    """pi(a|s)."""
+
+
+@choice(probability, Stored)
+def _probability_stored(policy: Stored, table: Table, state: int, action: int) -> float:
+    share: float = policy.probability[unsigned(state), unsigned(action)]
+    return share
+
+
+@function
+def probability_epsilon_greedy(epsilon: float, actions: Actions, table: Table, state: int, action: int) -> float:
+    """pi(a|s) of epsilon-greedy actions."""
+    best = greatest(table, actions, state)
+    ties = 0
+    available = 0
+    for a in range(width(table, actions)):
+        ties += table[unsigned(state), unsigned(a)] == best
+        available += table[unsigned(state), unsigned(a)] > -float("inf")
+    share = epsilon / available
+    if table[unsigned(state), unsigned(action)] == best:
+        share += (1.0 - epsilon) / ties
+    return share
+
+
+@choice(probability, EpsilonGreedy)
+def _probability_epsilon_greedy(policy: EpsilonGreedy, table: Table, state: int, action: int) -> float:
+    share: float = probability_epsilon_greedy(policy.epsilon, policy.actions, table, state, action)
+    return share
+
+
+@choice(probability, ScheduledEpsilonGreedy)
+def _probability_scheduled(policy: ScheduledEpsilonGreedy, table: Table, state: int, action: int) -> float:
+    epsilon = current(policy.schedule, state)
+    share: float = probability_epsilon_greedy(epsilon, policy.actions, table, state, action)
+    return share
+
+
+@choice(probability, Softmax)
+def _probability_softmax(policy: Softmax, table: Table, state: int, action: int) -> float:
+    best = greatest(table, policy.actions, state)
+    total = 0.0
+    for a in range(width(table, policy.actions)):
+        total += preference(policy, table, state, a, best)
+    share: float = preference(policy, table, state, action, best) / total
+    return share
+
+
+@choice(probability, UpperConfidence)
+def _probability_upper_confidence(policy: UpperConfidence, table: Table, state: int, action: int) -> float:
+    taken = taken_in(policy, table, state)
+    own = upper_bound(policy, table, state, action, taken)
+    ties = 0
+    greater = 0
+    for a in range(width(table, policy.actions)):
+        bound = upper_bound(policy, table, state, a, taken)
+        ties += bound == own
+        greater += bound > own
+    return 0.0 if greater > 0 else 1.0 / ties

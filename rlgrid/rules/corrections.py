@@ -8,24 +8,13 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple, TypeAlias
 
-from rlgrid.choices import choice, function, rule, unsigned
+from rlgrid.choices import choice, rule, rule_with_default, unsigned
 from rlgrid.rules.behaviors import (
-    Actions,
     Behavior,
-    EpsilonGreedy,
-    ScheduledEpsilonGreedy,
-    Softmax,
-    Stored,
     Table,
-    UpperConfidence,
     expected,
-    greatest,
-    preference,
-    taken_in,
-    upper_bound,
-    width,
+    probability,
 )
-from rlgrid.rules.schedules import current
 
 
 class NoCorrection(NamedTuple):
@@ -63,68 +52,6 @@ class TreeBackup(NamedTuple):
 
 
 Correction: TypeAlias = NoCorrection | OrdinarySampling | WeightedSampling | PerDecisionSampling | TreeBackup
-
-
-@rule
-def probability(policy: Any, table: Table, state: int, action: int) -> float:  # type: ignore[empty-body]
-    """pi(a|s)."""
-
-
-@choice(probability, Stored)
-def _probability_stored(policy: Stored, table: Table, state: int, action: int) -> float:
-    share: float = policy.probability[unsigned(state), unsigned(action)]
-    return share
-
-
-@function
-def probability_epsilon_greedy(epsilon: float, actions: Actions, table: Table, state: int, action: int) -> float:
-    """pi(a|s) of epsilon-greedy actions."""
-    best = greatest(table, actions, state)
-    ties = 0
-    available = 0
-    for a in range(width(table, actions)):
-        ties += table[unsigned(state), unsigned(a)] == best
-        available += table[unsigned(state), unsigned(a)] > -float("inf")
-    share = epsilon / available
-    if table[unsigned(state), unsigned(action)] == best:
-        share += (1.0 - epsilon) / ties
-    return share
-
-
-@choice(probability, EpsilonGreedy)
-def _probability_epsilon_greedy(policy: EpsilonGreedy, table: Table, state: int, action: int) -> float:
-    share: float = probability_epsilon_greedy(policy.epsilon, policy.actions, table, state, action)
-    return share
-
-
-@choice(probability, ScheduledEpsilonGreedy)
-def _probability_scheduled(policy: ScheduledEpsilonGreedy, table: Table, state: int, action: int) -> float:
-    epsilon = current(policy.schedule, state)
-    share: float = probability_epsilon_greedy(epsilon, policy.actions, table, state, action)
-    return share
-
-
-@choice(probability, Softmax)
-def _probability_softmax(policy: Softmax, table: Table, state: int, action: int) -> float:
-    best = greatest(table, policy.actions, state)
-    total = 0.0
-    for a in range(width(table, policy.actions)):
-        total += preference(policy, table, state, a, best)
-    share: float = preference(policy, table, state, action, best) / total
-    return share
-
-
-@choice(probability, UpperConfidence)
-def _probability_upper_confidence(policy: UpperConfidence, table: Table, state: int, action: int) -> float:
-    taken = taken_in(policy, table, state)
-    own = upper_bound(policy, table, state, action, taken)
-    ties = 0
-    greater = 0
-    for a in range(width(table, policy.actions)):
-        bound = upper_bound(policy, table, state, a, taken)
-        ties += bound == own
-        greater += bound > own
-    return 0.0 if greater > 0 else 1.0 / ties
 
 
 @rule
@@ -177,19 +104,12 @@ def _tree_backup(
     return ahead + probability(correction.policy, table, state, action) * surprise, weight
 
 
-@rule
-def corrected(correction: Any, total: float, weight: float) -> tuple[float, float]:  # type: ignore[empty-body]
+@rule_with_default
+def corrected(correction: Any, total: float, weight: float) -> tuple[float, float]:
     """Target and its weight."""
+    return total, weight
 
 
 @choice(corrected, OrdinarySampling)
 def _corrected_ordinary(correction: OrdinarySampling, total: float, weight: float) -> tuple[float, float]:
     return weight * total, 1.0
-
-
-@choice(corrected, NoCorrection)
-@choice(corrected, WeightedSampling)
-@choice(corrected, PerDecisionSampling)
-@choice(corrected, TreeBackup)
-def _corrected(correction: Any, total: float, weight: float) -> tuple[float, float]:
-    return total, weight

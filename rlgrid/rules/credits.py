@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from rlgrid.arrays import Ints
 from rlgrid.batch import Transition
-from rlgrid.choices import choice, function, rule, unsigned
+from rlgrid.choices import choice, function, rule, rule_with_default, unsigned
 from rlgrid.rules.behaviors import Table
 from rlgrid.rules.learner import Learner
 from rlgrid.rules.step_sizes import rate
@@ -39,17 +39,9 @@ class Together(NamedTuple):
     weight: Table  # [S, C]
 
 
-@rule
-def look(credit: Any, table: Table, state: int) -> None:
+@rule_with_default
+def refresh(credit: Any, table: Table, state: int) -> None:
     """Bring the values of a state up to date before it is acted in or bootstrapped from; entries always are."""
-
-
-@choice(look, Entry)
-@choice(look, EntryOfTwo)
-@choice(look, Nowhere)
-@choice(look, Together)
-def _entries_are_up_to_date(credit: Any, table: Table, state: int) -> None:
-    pass
 
 
 @rule
@@ -102,41 +94,20 @@ def _land_together(credit: Together, learner: Learner, state: int, column: int, 
     credit.weight[unsigned(state), unsigned(column)] += weight
 
 
-@rule
-def foresee(credit: Any, learner: Learner, step: Transition) -> None:
-    """Keep what a trace has to know of the step that follows a transition, before anything lands."""
+@rule_with_default
+def note_next(credit: Any, learner: Learner, step: Transition) -> None:
+    """Note what a trace has to know of the step that follows a transition, before anything lands."""
 
 
-@choice(foresee, Entry)
-@choice(foresee, EntryOfTwo)
-@choice(foresee, Nowhere)
-@choice(foresee, Together)
-def _foresee_nothing(credit: Any, learner: Learner, step: Transition) -> None:
-    pass
-
-
-@rule
-def crowded(credit: Any) -> bool:  # type: ignore[empty-body]
-    """Whether there is no room for what another transition would leave behind."""
-
-
-@choice(crowded, Entry)
-@choice(crowded, EntryOfTwo)
-@choice(crowded, Nowhere)
-@choice(crowded, Together)
-def _never_crowded(credit: Any) -> bool:
+@rule_with_default
+def is_full(waiting: Any) -> bool:
+    """Whether a window, a trace or a learner has no room for another transition."""
     return False
 
 
-@rule
-def land_rest(credit: Any, learner: Learner) -> float:  # type: ignore[empty-body]
+@rule_with_default
+def land_rest(credit: Any, learner: Learner) -> float:
     """Let everything land that waited for the end of the batch; how far the farthest entry moved."""
-
-
-@choice(land_rest, Entry)
-@choice(land_rest, EntryOfTwo)
-@choice(land_rest, Nowhere)
-def _nothing_rests(credit: Any, learner: Learner) -> float:
     return np.inf
 
 

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from rlgrid.arrays import Floats, Ints
 from rlgrid.batch import Transition
-from rlgrid.choices import choice, function, rule, unsigned
+from rlgrid.choices import choice, function, rule_with_default, unsigned
 from rlgrid.randomness import Stream, uniform
 from rlgrid.rules.learner import Learner
-from rlgrid.rules.windows import absorb
+from rlgrid.rules.windows import observe
 
 
 class NoPlanning(NamedTuple):
@@ -39,22 +39,17 @@ class Dyna(NamedTuple):
     stream: Stream
 
 
-@rule
-def plan(planning: Any, learner: Learner, step: Transition) -> None:
+@rule_with_default
+def learn_from_model(planning: Any, learner: Learner, step: Transition) -> None:
     """Take a transition into the model, and learn from transitions drawn from it."""
 
 
-@choice(plan, NoPlanning)
-def _plan_nothing(planning: NoPlanning, learner: Learner, step: Transition) -> None:
-    pass
-
-
-@choice(plan, Dyna)
-def _plan_dyna(planning: Dyna, learner: Learner, step: Transition) -> None:
+@choice(learn_from_model, Dyna)
+def _learn_from_model(planning: Dyna, learner: Learner, step: Transition) -> None:
     _note(planning, learner.table.shape[1], step)
     for _ in range(planning.steps):
         state = planning.known[unsigned(int(uniform(planning.stream) * planning.clock[1]))]
-        absorb(learner.window, learner, _imagine(planning, learner, state, _pick(planning, learner, state)))
+        observe(learner.window, learner, _imagine(planning, learner, state, _pick(planning, learner, state)))
 
 
 @function

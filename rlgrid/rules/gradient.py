@@ -16,10 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlgrid.arrays import Floats
-from rlgrid.batch import Transition
 from rlgrid.choices import choice, function, unsigned
 from rlgrid.rules.behaviors import Table
-from rlgrid.rules.credits import crowded, foresee, land, land_rest, look
+from rlgrid.rules.credits import land, land_rest, refresh
 from rlgrid.rules.learner import Learner
 from rlgrid.rules.step_sizes import rate
 
@@ -44,8 +43,8 @@ def approximate(credit: Gradient, state: int, column: int) -> float:
     return total
 
 
-@choice(look, Gradient)
-def _look_gradient(credit: Gradient, table: Table, state: int) -> None:
+@choice(refresh, Gradient)
+def _refresh_gradient(credit: Gradient, table: Table, state: int) -> None:
     for column in range(table.shape[1]):
         if table[unsigned(state), unsigned(column)] != -np.inf:  # not available
             table[unsigned(state), unsigned(column)] = approximate(credit, state, column)
@@ -63,15 +62,5 @@ def _land_gradient(credit: Gradient, learner: Learner, state: int, column: int, 
 @choice(land_rest, Gradient)
 def _land_rest_gradient(credit: Gradient, learner: Learner) -> float:
     for state in range(learner.table.shape[0]):
-        look(credit, learner.table, state)
+        refresh(credit, learner.table, state)
     return np.inf
-
-
-@choice(foresee, Gradient)
-def _foresee_nothing(credit: Gradient, learner: Learner, step: Transition) -> None:
-    pass
-
-
-@choice(crowded, Gradient)
-def _never_crowded(credit: Gradient) -> bool:
-    return False

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from rlgrid.arrays import Ints
-from rlgrid.choices import choice, rule, unsigned
+from rlgrid.choices import choice, rule, rule_with_default, unsigned
 
 
 class NoTally(NamedTuple):
@@ -26,14 +26,9 @@ def new_tally(taken: tuple[int, int]) -> Tally:
     return Tally(np.zeros(taken, np.int64), np.zeros(2, np.int64))
 
 
-@rule
+@rule_with_default
 def count(tally: Any, state: int, action: int, ends: bool) -> None:
     """Count a transition: what was done where, and whether the episode is over."""
-
-
-@choice(count, NoTally)
-def _count_nothing(tally: NoTally, state: int, action: int, ends: bool) -> None:
-    pass
 
 
 @choice(count, Tally)

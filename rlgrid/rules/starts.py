@@ -11,7 +11,7 @@ from rlgrid.choices import choice, rule
 from rlgrid.models.sampling import sample_start
 from rlgrid.randomness import Stream, uniform
 from rlgrid.rules.behaviors import draw
-from rlgrid.rules.credits import look
+from rlgrid.rules.credits import refresh
 
 if TYPE_CHECKING:
     from rlgrid.rules.learner import Learner
@@ -59,7 +59,7 @@ def _begin_world(
     starts: WorldStarts, behavior: Any, learner: Learner, tables: Any, env_stream: Stream, behavior_stream: Stream
 ) -> tuple[int, int, float]:
     state = sample_start(tables, env_stream)
-    look(learner.credit, learner.table, state)
+    refresh(learner.credit, learner.table, state)
     action, probability = draw(behavior, learner.table, state, behavior_stream)
     return state, action, probability
 
@@ -91,6 +91,6 @@ def _begin_chosen(
     starts: ChosenStarts, behavior: Any, learner: Learner, tables: Any, env_stream: Stream, behavior_stream: Stream
 ) -> tuple[int, int, float]:
     state = starts.states[int(uniform(behavior_stream) * len(starts.states))]
-    look(learner.credit, learner.table, state)
+    refresh(learner.credit, learner.table, state)
     action, probability = draw(behavior, learner.table, state, behavior_stream)
     return state, action, probability

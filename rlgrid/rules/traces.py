@@ -10,12 +10,10 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from rlgrid.arrays import Floats, Ints
 from rlgrid.batch import Transition
 from rlgrid.choices import choice, function, rule, unsigned
-from rlgrid.rules.credits import crowded, foresee, land, land_rest, look
+from rlgrid.rules.credits import is_full, land, note_next
 from rlgrid.rules.learner import Learner
 from rlgrid.rules.step_sizes import rate
 from rlgrid.rules.targets import follows
@@ -99,8 +97,8 @@ def _drift_dutch(kind: Dutch, moved: float) -> float:
     return moved
 
 
-@choice(foresee, Trace)
-def _foresee(credit: Trace, learner: Learner, step: Transition) -> None:
+@choice(note_next, Trace)
+def _note_next(credit: Trace, learner: Learner, step: Transition) -> None:
     if step.terminated or step.truncated:
         credit.ahead[0] = 0.0
         return
@@ -151,16 +149,6 @@ def _remember(credit: Trace, state: int, column: int, alpha: float) -> None:
     credit.span[0], credit.span[1] = begin, end
 
 
-@choice(look, Trace)
-def _entries_are_up_to_date(credit: Trace, table: Floats, state: int) -> None:
-    pass
-
-
-@choice(crowded, Trace)
-def _crowded(credit: Trace) -> bool:
+@choice(is_full, Trace)
+def _is_full(credit: Trace) -> bool:
     return bool(credit.span[1] - credit.span[0] == len(credit.state))
-
-
-@choice(land_rest, Trace)
-def _no_rest(credit: Trace, learner: Learner) -> float:
-    return np.inf

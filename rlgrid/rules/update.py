@@ -3,25 +3,22 @@
     w  <-  (1 - alpha W) w + alpha W T
 
 ``learn`` is called for one transition after the other, by ``agent.update(batch)`` and by the compiled loop that also
-acts; ``settle`` at the end of a batch, where updates land that wait for it and a stored policy is improved.
+acts; ``end_batch`` at the end of a batch, where updates land that wait for it and a stored policy is improved.
 """
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
-from rlgrid.arrays import Ints
+from rlgrid.arrays import Floats, Ints
 from rlgrid.batch import Transition
-from rlgrid.choices import choice, function, rule, unsigned
+from rlgrid.choices import choice, function, rule_with_default, unsigned
 from rlgrid.models.tables import TIE
 from rlgrid.rules.behaviors import Table, greatest
-from rlgrid.rules.credits import crowded, land_rest
-from rlgrid.rules.dyna import plan
+from rlgrid.rules.credits import is_full, land_rest
+from rlgrid.rules.dyna import learn_from_model
 from rlgrid.rules.learner import Learner
-from rlgrid.rules.windows import absorb, full
+from rlgrid.rules.windows import observe
 
 
 class NoImprovement(NamedTuple):
@@ -35,37 +32,31 @@ class Improvement(NamedTuple):
     every: int
     tolerance: float  # converged: no entry moved further than this in a batch
     batches: Ints  # [2] batches since the last improvement; improvements so far
-    change: NDArray[np.float64]  # [1] how far the farthest entry moved in the last batch
+    change: Floats  # [1] how far the farthest entry moved in the last batch
 
 
 @function
 def learn(learner: Learner, step: Transition) -> None:
     """Learn from a transition."""
-    absorb(learner.window, learner, step)
-    plan(learner.planning, learner, step)
+    observe(learner.window, learner, step)
+    learn_from_model(learner.planning, learner, step)
+
+
+@choice(is_full, Learner)
+def _is_full(learner: Learner) -> bool:
+    return bool(is_full(learner.window) or is_full(learner.credit))
 
 
 @function
-def no_room(learner: Learner) -> bool:
-    """Whether something that waits in the learner has to grow before it can take another transition."""
-    return bool(full(learner.window) or crowded(learner.credit))
-
-
-@function
-def settle(learner: Learner) -> None:
-    """End a batch."""
+def end_batch(learner: Learner) -> None:
+    """Let everything land that waited for the end of a batch, and improve the stored policy where it is due."""
     change = land_rest(learner.credit, learner)
     improve(learner.improvement, learner, change)
 
 
-@rule
+@rule_with_default
 def improve(improvement: Any, learner: Learner, change: float) -> None:
     """Improve the stored policy where it is due."""
-
-
-@choice(improve, NoImprovement)
-def _no_improvement(improvement: NoImprovement, learner: Learner, change: float) -> None:
-    pass
 
 
 @choice(improve, Improvement)

@@ -8,13 +8,13 @@ from rlgrid.arrays import Floats, Ints
 from rlgrid.batch import Transition
 from rlgrid.choices import choice, function, rule, unsigned
 from rlgrid.rules.corrections import correct, corrected
-from rlgrid.rules.credits import foresee, land
+from rlgrid.rules.credits import is_full, land, note_next
 from rlgrid.rules.learner import Learner
 from rlgrid.rules.targets import bootstrap
 
 
 class OneStep(NamedTuple):
-    """Every a transitions a target of its own."""
+    """Each transition makes its own target."""
 
 
 class Window(NamedTuple):
@@ -43,21 +43,21 @@ WHOLE_EPISODE = 2**62
 
 
 @rule
-def absorb(window: Any, learner: Learner, step: Transition) -> None:
+def observe(window: Any, learner: Learner, step: Transition) -> None:
     """Take a transition into the window, and update what has become due."""
 
 
-@choice(absorb, OneStep)
-def _absorb_one_step(window: OneStep, learner: Learner, step: Transition) -> None:
+@choice(observe, OneStep)
+def _observe_one_step(window: OneStep, learner: Learner, step: Transition) -> None:
     value = bootstrap(learner.target, learner.table, step)
     target = step.reward + learner.discount * (1.0 - step.terminated) * value
     column = step.action if learner.table.shape[1] > 1 else 0
-    foresee(learner.credit, learner, step)
+    note_next(learner.credit, learner, step)
     land(learner.credit, learner, step.state, column, target, step.weight)
 
 
-@choice(absorb, Window)
-def _absorb_window(window: Window, learner: Learner, step: Transition) -> None:
+@choice(observe, Window)
+def _observe_window(window: Window, learner: Learner, step: Transition) -> None:
     if window.span[1] == len(window.state):
         _move_to_front(window)
     end = window.span[1]
@@ -116,16 +116,6 @@ def _walk_back(window: Window, learner: Learner, value: float, ended: bool) -> N
         window.span[0], window.span[1] = 0, 0
 
 
-@rule
-def full(window: Any) -> bool:  # type: ignore[empty-body]
-    """Whether the window has no room for another transition."""
-
-
-@choice(full, OneStep)
-def _full_one_step(window: OneStep) -> bool:
-    return False
-
-
-@choice(full, Window)
-def _full_window(window: Window) -> bool:
+@choice(is_full, Window)
+def _is_full(window: Window) -> bool:
     return bool(window.span[1] - window.span[0] == len(window.state))

@@ -8,10 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlgrid.arrays import Floats
-from rlgrid.environments.spaces import model_of
 from rlgrid.errors import InputError, whole
 from rlgrid.feeds.feed import Chunk
-from rlgrid.learning.policies import acting_policy
 from rlgrid.runs.curve import CurvePoint, LearningCurve
 from rlgrid.runs.observer import NEVER, Observer
 
@@ -142,7 +140,7 @@ class Judge:
 
     def values(self, agent: Agent) -> tuple[float, float, float]:
         """Greedy value, behavior value, and regret: v*(start) less the behavior value."""
-        acting = self.value("behavior", acting_policy(agent.behavior, agent.learner.table))
+        acting = self.value("behavior", agent.behavior_policy)
         if agent.recipe.predicts:
             return float("nan"), acting, float("nan")
         return self.value("greedy", agent.policy), acting, self.optimum() - acting
@@ -209,7 +207,7 @@ class ExactError(Observer):
 
     def begin(self, run: Run) -> None:
         amount = run.budget.amount
-        model = model_of(run.env)
+        model = run.spaces.model
         if model is None:
             self.record.reason = "the environment has no model"
         elif self.points is None and model.n_states > MOST_STATES:

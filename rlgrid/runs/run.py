@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlgrid.batch import Batch
-from rlgrid.environments.spaces import spaces_of
 from rlgrid.errors import InputError, whole
 from rlgrid.feeds.feed import Chunk
 from rlgrid.feeds.feed_for import feed_for
@@ -40,6 +39,7 @@ class Run:
 
     Attributes:
         agent, env: as given to :func:`train`.
+        spaces: what is known of the environment, its model among it.
         feed: where the agent's experience comes from.
         budget: how long it is to last.
         steps: steps taken so far (sweeps, where a planner sweeps).
@@ -56,7 +56,7 @@ class Run:
         budget: Budget,
         batch: Batch | Replay | None = None,
     ) -> None:
-        spaces = spaces_of(env)
+        spaces = agent.spaces_for(env)
         if (spaces.n_states, spaces.n_actions) != agent.shape:
             raise InputError(
                 f"train: found an agent for {agent.shape[0]} states and {agent.shape[1]} actions; "
@@ -64,7 +64,8 @@ class Run:
             )
         self.agent = agent
         self.env = env
-        self.feed = feed_for(agent, env) if batch is None else _replay(agent, batch)
+        self.spaces = spaces
+        self.feed = feed_for(agent, env, spaces) if batch is None else _replay(agent, batch)
         self.budget = budget
         self.steps = 0
         self.episodes = 0

@@ -13,8 +13,7 @@ from rlgrid import GridWorld, Polynomial, TabularModel, World, load_agent, train
 from rlgrid.feeds.feed_for import feed_for
 from rlgrid.kernels.interaction import choose
 from rlgrid.learning.agent import Agent
-from rlgrid.rules import corrections
-from rlgrid.rules.behaviors import expected
+from rlgrid.rules.behaviors import expected, probability
 from rlgrid.rules.schedules import current
 
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -58,8 +57,8 @@ def test_drawn_frequencies_have_the_declared_probabilities(name: str) -> None:
     for state in range(5):
         pairs = [choose(agent.learner, agent.behavior, state, agent.streams[0]) for _ in range(n)]
         frequency = np.bincount([action for action, _ in pairs], minlength=4)
-        for action, probability in pairs:
-            assert probability == pytest.approx(declared[state, action], rel=1e-12)
+        for action, drawn_with in pairs:
+            assert drawn_with == pytest.approx(declared[state, action], rel=1e-12)
         possible = declared[state] > 1e-12
         assert frequency[~possible].sum() == 0
         statistic += ((frequency - n * declared[state])[possible] ** 2 / (n * declared[state][possible])).sum()
@@ -81,10 +80,7 @@ def test_the_expected_value_is_the_exact_mean(name: str) -> None:
 def test_the_probability_of_an_action_is_the_declared_one(name: str) -> None:
     agent = prepared(name)
     table = agent.learner.table
-    found = [
-        [corrections.probability(agent.behavior, table, s, a) if AVAILABLE[s, a] else 0.0 for a in range(4)]
-        for s in range(5)
-    ]
+    found = [[probability(agent.behavior, table, s, a) if AVAILABLE[s, a] else 0.0 for a in range(4)] for s in range(5)]
     assert np.array(found) == pytest.approx(agent.behavior_policy, rel=1e-12)
 
 
