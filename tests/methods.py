@@ -1,14 +1,14 @@
-"""Every way to an optimum without a horizon: the planner's methods, and rational arithmetic as ``"exact"``."""
+"""Every way to a discounted optimum: the planner's methods, and rational arithmetic as ``"exact"``."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from rlgrid.planning.methods import METHODS
+from rlgrid.planning.methods import METHODS, Criterion
 from rlgrid.planning.plan import Plan
 from rlgrid.planning.solve import solve
 
-STATIONARY = [method for method in METHODS if method != "backward_induction"]
+STATIONARY = [name for name, method in METHODS.items() if method.criterion == Criterion.DISCOUNTED]
 EVERY_WAY = [*STATIONARY, "exact"]
 
 

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from rlgrid.planning.methods import METHODS
-from rlgrid.planning.solve import AVERAGE
 
 
 @pytest.mark.parametrize(("guide", "least"), [("environments.md", 25), ("planning.md", 37)])
@@ -27,7 +26,7 @@ def test_the_examples_of_the_guide_run(guide: str, least: int) -> None:
 def test_the_guide_lists_the_methods_that_there_are() -> None:
     text = (Path(__file__).parents[1] / "docs" / "planning.md").read_text(encoding="utf-8")
     table = text.split("| method | how | source |\n")[1].split("\n\n")[0]
-    assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == {*METHODS, AVERAGE} - {"auto"}
+    assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == {*METHODS} - {"auto"}
 
 
 def test_the_code_in_the_guide_of_agents_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from rlgrid.planning.plan import Plan
 from rlgrid.planning.solve import solve
 
 #: Outcomes to look at for the optimum within the limit; more would take longer than some ten seconds.
-PATIENCE = 2**31
+MOST_OUTCOMES = 2**31
 
 
 def start_values(plan: Plan, model: TabularModel) -> dict[str, float]:
@@ -23,7 +23,7 @@ def start_values(plan: Plan, model: TabularModel) -> dict[str, float]:
     """
     value = {"value": float(model.start @ plan.v)}
     limit = model.max_episode_steps
-    if limit is None or plan.horizon is not None or limit * len(model.tables.next_state) > PATIENCE:
+    if limit is None or plan.horizon is not None or limit * len(model.tables.next_state) > MOST_OUTCOMES:
         return value
     within = solve(model, "backward_induction", discount=plan.discount, epsilon=plan.epsilon)
     return value | {"value_within_limit": float(model.start @ within.v)}

@@ -10,13 +10,12 @@ leaves no period, so that T h - h converges to the best mean reward of each stat
 slow, as along the cycles of a maze, a direct solve for the greedy policy's values shortens the way.
 
 The best mean reward differs between states if and only if it is less than the largest in some *closed class*, a
-smallest set of states that no action leaves. For who acts at random gets into one of these in the end, so nowhere is it
+smallest set of states that no action leaves. A random walk ends in one of these, so nowhere is the best mean reward
 less than in the worst of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -28,60 +27,52 @@ from rlgrid.models.model import TabularModel
 from rlgrid.models.tables import TIE
 from rlgrid.planning.certificate import accuracy_of
 from rlgrid.planning.graph import Labels, components, leads_out, reachable_from, regroup, state_of_row, uniform_weights
+from rlgrid.planning.linear_system import solve_sparse
+from rlgrid.planning.problem import MethodResult, Problem
 from rlgrid.planning.undiscounted import cells_in_words
 
 #: Sweeps before the first look whether all states can earn the same, and whether the greedy policy's own values are
 #: better ones; then again after twice as many.
 FIRST_CHECK = 64
 
-#: States above which no equations are solved.
+#: States above which no linear system is solved.
 MOST_DIRECT = 100_000
 
 
-class Average(NamedTuple):
-    """The best mean reward a step of S states, and how it is earned."""
-
-    gain: float
-    bound: float  # proven: on the gain
-    relative: Floats  # [S] values relative to a start; 0 where none leads
-    choice: Ints  # [S] greedy row of the model; -1 where no start leads
-    iterations: int
-
-
 class _Renewal(NamedTuple):
-    """The states that a start leads to, and last the restart, whose one row leads to the starts."""
+    """The states that a start leads to, and last the restart, whose one row leads to the starts: Q states, R rows."""
 
     rows: Rows
-    state: Ints  # [Q - 1] of the model
-    origin: Ints  # [R] row of the model; that of the restart is one more than there are
+    state: Ints  # [Q - 1] state of the model for each state but the restart
+    origin: Ints  # [R] row of the model for each row; its number of rows for that of the restart
     accuracy: Accuracy
 
 
-def average_optimum(
-    model: TabularModel, tol: float, epsilon: float, max_sweeps: int, on_sweep: Callable[[int, Floats], object] | None
-) -> Average:
-    """The best (epsilon-soft) mean reward a step, to within ``tol``; ``on_sweep`` is told the relative values [S].
+def average_reward(problem: Problem) -> MethodResult:
+    """The best (epsilon-soft) mean reward a step, to within ``tol``, and values relative to a start.
 
     Raises:
         InputError: where it is not the same from all states, not found after ``max_sweeps``, or rounding hides it.
     """
+    model, tol, epsilon = problem.model, problem.tol, problem.epsilon
     renewal = _renewal(model)
     rows, v = renewal.rows, np.zeros(len(renewal.rows.begin) - 1)
     out, check, restart = np.empty_like(v), FIRST_CHECK, len(rows.first) - 2
     low = high = 0.0
-    for k in range(1, max_sweeps + 1):
+    for k in range(1, problem.max_sweeps + 1):
         v -= row_value(rows, restart, v)  # relative to a start, so the restart is worth 0, but for rounding
         v[-1] = row_value(rows, restart, v)
         _, size = sweep(rows, NO_WEIGHT, epsilon, v, out)
         change = (out - v)[:-1]
         low, high, error = float(change.min()), float(change.max()), 4.0 * slack(renewal.accuracy, size)
-        if on_sweep:
-            on_sweep(k, _of_model(model, renewal, v))
+        if problem.on_sweep:
+            problem.report(k, _of_model(model, renewal, v))
         bound = OUTWARD * (0.5 * (high - low) + error)
         if bound <= tol:
             choice = np.full(model.n_states, -1)
             choice[renewal.state] = renewal.origin[_greedy(rows, epsilon, v)[:-1]]
-            return Average(0.5 * (low + high), bound, _of_model(model, renewal, v), choice, k)
+            gain = 0.5 * (low + high)
+            return MethodResult(_of_model(model, renewal, v), bound, k, gain=gain, choice=choice)
         if high - low <= error:
             raise InputError(
                 f"{model.name}: tol {tol:g} cannot be certified in float64; allowed: at least about {2 * error:.1g}"
@@ -96,12 +87,13 @@ def average_optimum(
             check *= 2
         v[:-1] += 0.5 * change
     raise InputError(
-        f"max_sweeps: not settled after {max_sweeps}: the mean reward a step is between {low:.6g} and {high:.6g}; "
-        "allowed: more, or a larger tol"
+        f"max_sweeps: not settled after {problem.max_sweeps}: the mean reward a step is between {low:.6g} and "
+        f"{high:.6g}; allowed: more, or a larger tol"
     )
 
 
 def _renewal(model: TabularModel) -> _Renewal:
+    """The model with its ends replaced by restarts."""
     t, n_states, n_rows = model.tables, model.n_states, model.n_states * model.n_actions
     start = model.start[t.start_state]
     n_codes = len(t.probability)
@@ -122,12 +114,14 @@ def _renewal(model: TabularModel) -> _Renewal:
 
 
 def _of_model(model: TabularModel, renewal: _Renewal, v: Floats) -> Floats:
+    """Values [Q] for the states of the model, [S]; 0 where no start leads."""
     relative = np.zeros(model.n_states)
     relative[renewal.state] = v[:-1]
     return relative
 
 
 def _greedy(rows: Rows, epsilon: float, v: Floats) -> Ints:
+    """The greedy row of each state, [Q]."""
     choice = np.full(len(v), -1)
     choose_rows(rows, epsilon, v, choice, TIE)
     return choice
@@ -140,7 +134,6 @@ def _relative_values(rows: Rows, epsilon: float, v: Floats) -> Floats:
     unknown value of the restart, which is that 0.
     """
     from scipy.sparse import csc_array
-    from scipy.sparse.linalg import splu
 
     n_states, length = len(v), np.diff(rows.first)
     if n_states > MOST_DIRECT:
@@ -152,11 +145,11 @@ def _relative_values(rows: Rows, epsilon: float, v: Floats) -> Floats:
     others, last = np.arange(n_states - 1), np.full(n_states - 1, n_states - 1)
     entries = np.concatenate([np.ones(2 * n_states - 2), -(share * rows.continuation[rows.code])[kept]])
     places = np.concatenate([others, others, state[kept]]), np.concatenate([others, last, rows.next_state[kept]])
+    reward = np.bincount(state, share * rows.reward_share[rows.code], n_states)
     try:
-        factors = splu(csc_array((entries, places), shape=(n_states, n_states)))
+        x = solve_sparse(csc_array((entries, places), shape=(n_states, n_states)), reward)
     except RuntimeError:  # exactly singular
         return v
-    x = np.asarray(factors.solve(np.bincount(state, share * rows.reward_share[rows.code], n_states)), dtype=np.float64)
     x[-1] = 0.0
     return x if np.isfinite(x).all() else v
 

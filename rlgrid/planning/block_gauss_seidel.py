@@ -27,7 +27,7 @@ from rlgrid.kernels.stencil import (
 )
 from rlgrid.kernels.sweeps import NO_WEIGHT, Accuracy, Rows, error_bound, slack, sweep
 from rlgrid.planning.certificate import UNIT, accuracy_of, certified
-from rlgrid.planning.problem import Problem, Solution
+from rlgrid.planning.problem import MethodResult, Problem
 
 #: More patterns, neighbours or actions than these make no stencil.
 MOST_PATTERNS, MOST_SIDES, MOST_ACTIONS = 4096, 16, 16
@@ -176,7 +176,7 @@ def _accuracy(problem: Problem, examples: Rows, patterns: _Patterns) -> Accuracy
     return exact._replace(rounding=2.0 * (exact.rounding + more))
 
 
-def block_gauss_seidel(problem: Problem, grid: Grid, limit: int) -> Solution | None:
+def block_gauss_seidel(problem: Problem, grid: Grid, limit: int) -> MethodResult | None:
     """Gauss-Seidel by blocks on a stencil; ``None`` where so many passes were not enough.
 
     Below discount 1 until the values are certified, else until only rounding moves them.
@@ -199,17 +199,19 @@ def block_gauss_seidel(problem: Problem, grid: Grid, limit: int) -> Solution | N
         change, size = residual(stencil, v)
         rounding = slack(accuracy, size)
         if beta < 1.0 and error_bound(accuracy, change, size) <= problem.tol:
-            return Solution(_all_states(problem, grid, v), error_bound(accuracy, change, size), passes)
+            return MethodResult(_all_states(problem, grid, v), error_bound(accuracy, change, size), passes)
         if change <= 2.0 * rounding:
             return _swept(problem, _all_states(problem, grid, v), passes)
         theta = max(min(theta, change) / 8.0, rounding / 16.0)
 
 
-def _swept(problem: Problem, v: Floats, passes: int) -> Solution:
+def _swept(problem: Problem, v: Floats, passes: int) -> MethodResult:
     """After a sweep over all outcomes, whose rounding errors are smaller; as close as float64 comes."""
     out, accuracy = np.empty_like(v), problem.accuracy
     change, size = sweep(problem.rows, NO_WEIGHT, 0.0, v, out)
-    return Solution(out, certified(problem.model, accuracy, accuracy.contraction * change, size, problem.tol), passes)
+    return MethodResult(
+        out, certified(problem.model, accuracy, accuracy.contraction * change, size, problem.tol), passes
+    )
 
 
 def _all_states(problem: Problem, grid: Grid, v: Floats) -> Floats:

@@ -39,8 +39,9 @@ QUICK_CHANGE = 1e-9
 #: serves is taken.
 NEARLY = (1e-7, 1e-10, 1e-13, 1e-15)
 
-#: Outcomes to look at before the expected steps to an end are given up, whatever was spent on the values: seconds.
-PATIENCE = 2**31
+#: Outcomes to look at for the expected steps to an end, whatever finding the values took, before these are given up:
+#: some seconds.
+MOST_OUTCOMES = 2**31
 
 
 def accuracy_of(model: TabularModel, rows: Rows, discount: float, *, mixed: bool) -> Accuracy:
@@ -74,7 +75,7 @@ def certified(model: TabularModel, accuracy: Accuracy, change: float, size: floa
 def enclosure(rows: Rows, accuracy: Accuracy, epsilon: float, v: Floats, sweeps: int) -> float:
     """A proven bound on max |v - v*| in a collapsed model, or infinity where none was found.
 
-    ``sweeps`` is what finding v has taken: no more than about four times that is spent on x below, or some seconds.
+    ``sweeps`` is how many finding v has taken; x below may take about four times as many, or some seconds.
 
     Theorem. In a collapsed model, u >= T u implies u >= v*, and l <= T l implies l <= v*.
     Proof. For every policy that ends, u >= T u >= T_policy u >= ... >= T_policy^k u -> v_policy; and v* is the
@@ -90,7 +91,7 @@ def enclosure(rows: Rows, accuracy: Accuracy, epsilon: float, v: Floats, sweeps:
     near = _nearly_optimal(rows, epsilon, v, max(size, accuracy.reward))
     if near is None:
         return np.inf
-    x, pace = _most_steps(rows, epsilon, v, near, 4 * sweeps + PATIENCE // len(rows.next_state))
+    x, pace = _most_steps(rows, epsilon, v, near, 4 * sweeps + MOST_OUTCOMES // len(rows.next_state))
     if not pace > 0:
         return np.inf
     step = 1.05 * (change + 4.0 * slack(accuracy, 2.0 * size)) / pace

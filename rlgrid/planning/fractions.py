@@ -18,6 +18,7 @@ from rlgrid.arrays import Bools, Floats, Ints
 from rlgrid.errors import InputError
 from rlgrid.kernels.sweeps import Rows
 from rlgrid.models.model import TabularModel
+from rlgrid.planning.problem import Problem
 from rlgrid.planning.undiscounted import Collapsed, expand
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 MOST_STATES = 1_000
 
 #: Entries of a system times bits of its values after which the solution is given up: some seconds.
-PATIENCE = 50_000_000
+MOST_BITS = 50_000_000
 
 #: Bits of a float64 that a round uses; the rest of its 53 covers rounding to integers.
 ROUND_BITS = 50
@@ -38,11 +39,11 @@ LEAST_GAIN = 4
 
 
 class IntegerRow(NamedTuple):
-    """q = (paid + sum of going * v[next state]) / scale of the state."""
+    """q = (reward + sum of weight * v[next state]) / scale of the state."""
 
     row: int
-    paid: int
-    going: list[tuple[int, int]]  # next state, weight
+    reward: int
+    ahead: list[tuple[int, int]]  # next state, weight
 
 
 class IntegerRows(NamedTuple):
@@ -59,8 +60,8 @@ class Values(NamedTuple):
     denominator: int
 
 
-class ExactOptimum(NamedTuple):
-    """v* of S states and A actions, and what it rounds to."""
+class OptimalFractions(NamedTuple):
+    """v* of S states and A actions as fractions, and what it rounds to."""
 
     exact_v: tuple[Fraction, ...]  # [S]
     v: Floats  # [S]
@@ -79,47 +80,44 @@ class _System(NamedTuple):
     unit: list[int]
 
 
-def exact_optimum(
-    model: TabularModel,
-    rows: Rows,
-    model_rows: Rows,
-    collapsed: Collapsed | None,
-    choice: Ints,
-    discount: float,
-    epsilon: float,
-    max_rounds: int,
-) -> ExactOptimum:
-    """v* from rows [R] of Q states, which are those of the model or of the collapsed one, and a choice [Q] of these.
+def optimal_fractions(problem: Problem, model_rows: Rows, choice: Ints) -> OptimalFractions:
+    """v* from the problem's rows, and a choice [Q] of these to begin with; ``model_rows`` are those of the model.
 
     The choice may be any policy with finite values; a good one saves work.
 
     Raises:
         InputError: where the values have too many digits, or rounding hides them from float64.
     """
-    gamma = Fraction(repr(discount))
-    integers = integer_rows(model, rows, gamma)
-    values, iterations = _optimum(integers, choice.copy(), Fraction(repr(epsilon)), max_rounds, model.name)
+    model, collapsed, gamma = problem.model, problem.collapsed, Fraction(repr(problem.discount))
+    integers = integer_rows(model, problem.rows, gamma)
+    epsilon = Fraction(repr(problem.epsilon))
+    values, iterations = _optimum(integers, choice.copy(), epsilon, problem.max_sweeps, model.name)
     best = np.array([_best(of_state, values)[0] for of_state in integers.of_state], dtype=np.int64)
     if collapsed is not None:
         integers, best = integer_rows(model, model_rows, gamma), expand(collapsed, model_rows, best)
         values = values._replace(numerators=[values.numerators[s] for s in collapsed.number.tolist()])
     exact_v = tuple(Fraction(numerator, values.denominator) for numerator in values.numerators)
     v = np.array([x.numerator / x.denominator for x in exact_v])  # the nearest float64
-    q, optimal = (
-        np.full(model.n_states * model.n_actions, -np.inf),
-        np.zeros(model.n_states * model.n_actions, np.bool_),
-    )
+    q, optimal = _action_values(model, integers, values, collapsed)
+    distance = max(abs(Fraction(x) - y) for x, y in zip(v.tolist(), exact_v, strict=True))
+    bound = float(np.nextafter(float(distance), np.inf)) if distance else 0.0
+    return OptimalFractions(exact_v, v, q, optimal, best, bound, iterations)
+
+
+def _action_values(
+    model: TabularModel, integers: IntegerRows, values: Values, collapsed: Collapsed | None
+) -> tuple[Floats, Bools]:
+    """q, rounded once, and which actions are optimal, [S, A] each; waiting for free is worth v."""
+    shape = model.n_states, model.n_actions
+    q, optimal = np.full(shape, -np.inf), np.zeros(shape, np.bool_)
     for s, (scale, of_state) in enumerate(zip(integers.scale, integers.of_state, strict=True)):
         waits = {row.row for row in of_state if collapsed is not None and collapsed.inside[row.row]}
         most = values.numerators[s] * scale if waits else _best(of_state, values)[1]
         for row in of_state:
             numerator = most if row.row in waits else row_numerator(row, values)
-            q[row.row] = numerator / (scale * values.denominator)
-            optimal[row.row] = numerator == most
-    distance = max(abs(Fraction(x) - y) for x, y in zip(v.tolist(), exact_v, strict=True))
-    bound = float(np.nextafter(float(distance), np.inf)) if distance else 0.0
-    shape = model.n_states, model.n_actions
-    return ExactOptimum(exact_v, v, q.reshape(shape), optimal.reshape(shape), best, bound, iterations)
+            q.ravel()[row.row] = numerator / (scale * values.denominator)
+            optimal.ravel()[row.row] = numerator == most
+    return q, optimal
 
 
 def integer_rows(model: TabularModel, rows: Rows, discount: Fraction) -> IntegerRows:
@@ -132,8 +130,8 @@ def integer_rows(model: TabularModel, rows: Rows, discount: Fraction) -> Integer
     if model.outcomes is not None:
         distinct = [(outcome.probability, outcome.reward.mean, outcome.terminated) for outcome in model.outcomes]
     else:
-        probability, reward = map(Fraction, t.probability.tolist()), map(Fraction, t.reward.tolist())
-        distinct = list(zip(probability, reward, t.terminated.tolist(), strict=True))
+        probabilities, rewards = map(Fraction, t.probability.tolist()), map(Fraction, t.reward.tolist())
+        distinct = list(zip(probabilities, rewards, t.terminated.tolist(), strict=True))
     distinct.append((Fraction(1), Fraction(0), True))  # a stop, where the rows are those of a collapsed model
     begin, first = rows.begin.tolist(), rows.first.tolist()
     next_state, code = rows.next_state.tolist(), rows.code.tolist()
@@ -141,20 +139,20 @@ def integer_rows(model: TabularModel, rows: Rows, discount: Fraction) -> Integer
     for s in range(len(begin) - 1):
         of_state = []
         for row in range(begin[s], begin[s + 1]):
-            total, paid, ahead = Fraction(0), Fraction(0), dict[int, Fraction]()
+            total, reward, ahead = Fraction(0), Fraction(0), dict[int, Fraction]()
             for i in range(first[row], first[row + 1]):
                 p, r, ends = distinct[code[i]]
-                total, paid = total + p, paid + p * r
+                total, reward = total + p, reward + p * r
                 if not ends and discount:
                     ahead[next_state[i]] = ahead.get(next_state[i], Fraction(0)) + discount * p
             if total:
-                of_state.append((row, paid / total, [(t, x / total) for t, x in ahead.items()]))
-        scale = lcm(*(x.denominator for _, paid, ahead in of_state for x in (paid, *(x for _, x in ahead))))
+                of_state.append((row, reward / total, [(t, x / total) for t, x in ahead.items()]))
+        scale = lcm(*(x.denominator for _, reward, ahead in of_state for x in (reward, *(x for _, x in ahead))))
         integers.scale.append(scale)
         integers.of_state.append(
             [
-                IntegerRow(row, int(paid * scale), [(t, int(x * scale)) for t, x in ahead])
-                for row, paid, ahead in of_state
+                IntegerRow(row, int(reward * scale), [(t, int(x * scale)) for t, x in ahead])
+                for row, reward, ahead in of_state
             ]
         )
     return integers
@@ -175,8 +173,8 @@ def _optimum(rows: IntegerRows, choice: Ints, epsilon: Fraction, max_rounds: int
 
 def row_numerator(row: IntegerRow, values: Values) -> int:
     """q of a row, times the scale of its state and the denominator of the values."""
-    v, total = values.numerators, row.paid * values.denominator
-    for t, weight in row.going:
+    v, total = values.numerators, row.reward * values.denominator
+    for t, weight in row.ahead:
         total += weight * v[t]
     return total
 
@@ -208,9 +206,9 @@ def _system(rows: IntegerRows, choice: list[int], epsilon: Fraction) -> _System:
         left, right = {s: whole * n * scale}, 0
         for row in of_state:
             weight = soft + (whole - soft) * n * (row.row == choice[s])
-            right += weight * row.paid
-            for t, going in row.going if weight else ():
-                left[t] = left.get(t, 0) - weight * going
+            right += weight * row.reward
+            for t, share in row.ahead if weight else ():
+                left[t] = left.get(t, 0) - weight * share
         system.left.append([(t, a) for t, a in left.items() if a])
         system.right.append(right)
         system.unit.append(whole * n * scale)
@@ -248,7 +246,7 @@ def _solve(system: _System, name: str) -> Values:
             if (found := _fitting_fractions(system, x, bits, -error)) is not None:
                 return found
             attempt = rounds * 3 // 2 + 1
-        if n_entries * -error > PATIENCE:
+        if n_entries * -error > MOST_BITS:
             raise InputError(
                 f"{name}: exact: its values have more than {int(-error * 0.15)} digits; allowed: a smaller model"
             )

@@ -1,4 +1,4 @@
-"""The graph of a model's rows: components, end components, ways to a target; rows regrouped under new states."""
+"""The graph of a model's rows: components, end components, ways to a target; and rows regrouped under new states."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from rlgrid.arrays import Bools, Floats, Ints
 from rlgrid.kernels.sweeps import Rows, prune, row_values
 from rlgrid.models.model import TabularModel
+from rlgrid.models.reachability import reached_from, search_order
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -74,6 +75,7 @@ def edges(rows: Rows, usable: Bools) -> tuple[Ints, Ints, Ints]:
 
 
 def _graph(source: Ints, target: Ints, n: int) -> csr_array[Any]:
+    """A graph of n states with an edge from each source to its target, [n, n]."""
     from scipy.sparse import csr_array
 
     return csr_array((np.ones(len(source)), (source, target)), shape=(n, n))
@@ -90,13 +92,8 @@ def components(rows: Rows, usable: Bools) -> Labels:
 
 def reachable_from(rows: Rows, state: int) -> Bools:
     """States to which the rows lead from a state, itself among them, [S]."""
-    from scipy.sparse.csgraph import breadth_first_order
-
-    n_states = len(rows.begin) - 1
     _, source, target = edges(rows, np.ones(len(rows.first) - 1, np.bool_))
-    found = np.zeros(n_states, np.bool_)
-    found[breadth_first_order(_graph(source, target, n_states), state, return_predecessors=False)] = True
-    return found
+    return reached_from(_graph(source, target, len(rows.begin) - 1), np.array([state]))
 
 
 def leads_out(rows: Rows, label: Labels) -> Bools:
@@ -121,7 +118,10 @@ def recurrent_classes(rows: Rows, used: Bools) -> Labels:
 
 
 def end_components(rows: Rows, usable: Bools) -> Labels:
-    """Maximal end components of closed rows: label of each state, -1 outside; drops all other rows from ``usable``."""
+    """Maximal end components of the closed rows in ``usable`` [R]: label of each state [S], -1 outside of them.
+
+    Rows that do not keep to a component are dropped from ``usable``.
+    """
     label = np.full(len(rows.begin) - 1, -1, np.int32)
     again = bool(usable.any())
     while again:
@@ -131,7 +131,7 @@ def end_components(rows: Rows, usable: Bools) -> Labels:
 
 
 def numbered(label: Labels) -> tuple[Ints, Ints]:
-    """New numbers of states where each label >= 0 becomes one state; and the new numbers of these."""
+    """New numbers of states [S] where all those of a label >= 0 become one; and the numbers of these new states."""
     n_states = len(label)
     key = np.where(label >= 0, label + n_states, np.arange(n_states))
     _, first, number = np.unique(key, return_index=True, return_inverse=True)
@@ -171,24 +171,19 @@ def towards(rows: Rows, usable: Bools, target: Bools) -> tuple[Bools, Ints]:
     """States from which usable rows lead to a target, and for each such state a row that leads closer (else -1).
 
     States are ranked as a search from the targets finds them; a row leads closer where some outcome's rank is lower.
-    Who always leads closer with a positive probability arrives with probability 1.
+    A policy of such rows reaches a target with probability 1: each of its steps leads closer with a positive one.
     """
-    from scipy.sparse.csgraph import breadth_first_order
-
     n_states = len(target)
     row, state, next_state = edges(rows, usable)
-    targets = np.flatnonzero(target)
-    source = np.concatenate([next_state, np.full(len(targets), n_states)])
-    backwards = _graph(source, np.concatenate([state, targets]), n_states + 1)
-    order = breadth_first_order(backwards, n_states, return_predecessors=False)
-    rank = np.full(n_states + 1, n_states + 1)
+    order = search_order(_graph(next_state, state, n_states), np.flatnonzero(target))
+    rank = np.full(n_states, n_states)
     rank[order] = np.arange(len(order))
-    best = np.full(n_states, n_states + 1)
+    best = np.full(n_states, n_states)
     np.minimum.at(best, state, rank[next_state])
-    closer = (rank[next_state] == best[state]) & (best < rank[:-1])[state]
+    closer = (rank[next_state] == best[state]) & (best < rank)[state]
     choice = np.full(n_states, -1)
     choice[state[closer][::-1]] = row[closer][::-1]
-    return rank[:-1] <= n_states, choice
+    return rank < n_states, choice
 
 
 def mean_rewards(rows: Rows) -> Floats:

@@ -1,66 +1,91 @@
-"""Which method solves a problem fastest; the methods by name."""
+"""Every method of :func:`rlgrid.solve` in one table, and ``auto``, which takes the fastest one for a problem."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from enum import Enum
 from math import log
+from typing import NamedTuple
 
+from rlgrid.planning.average_reward import average_reward
 from rlgrid.planning.block_gauss_seidel import block_gauss_seidel, grid_of
 from rlgrid.planning.policy_iteration import linear_programming, policy_iteration, truncated_policy_iteration
-from rlgrid.planning.problem import Problem, Solution, gave_up
+from rlgrid.planning.problem import MethodResult, Problem, gave_up
 from rlgrid.planning.sweeping import backward_induction, gauss_seidel, prioritized_sweeping, value_iteration
 
-#: Outcomes that value iteration may look at before a direct solve is faster.
-QUICK = 100_000
+#: Outcomes that value iteration may look at, in all its sweeps, before a direct solve is faster.
+QUICK_OUTCOMES = 100_000
 
-#: States up to which a direct solve is fast whatever the discount, and up to which it can be done.
-FEW, MANY = 2_000, 200_000
+#: States up to which direct solves are fast whatever the discount, and up to which they can be done.
+DIRECT_STATES, MOST_DIRECT_STATES = 2_000, 200_000
 
-#: Passes over a stencil after which values are taken to go round in it.
-PATIENCE = 2_000
+#: Passes over a stencil after which ``auto`` gives it up: values then go round in circles for long.
+MOST_PASSES = 2_000
 
 
-def auto(problem: Problem) -> Solution:
+class Criterion(Enum):
+    """What an optimal policy is the best in."""
+
+    DISCOUNTED = "the discounted sum of rewards, at any discount from 0 to 1"
+    FINITE_HORIZON = "the same over a number of steps"
+    AVERAGE_REWARD = "the mean reward a step in the long run"
+
+
+class Method(NamedTuple):
+    """A way to an optimum."""
+
+    solve: Callable[[Problem], MethodResult]
+    criterion: Criterion = Criterion.DISCOUNTED
+
+
+def auto(problem: Problem) -> MethodResult:
     """The fastest method known for a problem's size and structure.
 
     A few quick sweeps where these are enough, policy iteration on small problems, block Gauss-Seidel on grids, and
     Gauss-Seidel on the rest.
     """
-    if problem.n_states <= FEW:
-        beta = problem.accuracy.contraction
-        sweeps = log(problem.tol * (1.0 - beta)) / log(beta) if 0.0 < beta < 1.0 else 1.0 if beta == 0.0 else QUICK
-        quick = sweeps * len(problem.rows.next_state) <= QUICK
-        return _chosen("value_iteration" if quick else "policy_iteration", problem)
+    if problem.n_states <= DIRECT_STATES:
+        quick = _sweeps_needed(problem) * len(problem.rows.next_state) <= QUICK_OUTCOMES
+        return _solve_by("value_iteration" if quick else "policy_iteration", problem)
     grid = grid_of(problem)
-    found = block_gauss_seidel(problem, grid, min(PATIENCE, problem.max_sweeps)) if grid else None
+    found = block_gauss_seidel(problem, grid, min(MOST_PASSES, problem.max_sweeps)) if grid else None
     if found is not None:
         return found._replace(method="block_gauss_seidel")
-    return _chosen("policy_iteration" if problem.n_states <= MANY else "gauss_seidel", problem)
+    return _solve_by("policy_iteration" if problem.n_states <= MOST_DIRECT_STATES else "gauss_seidel", problem)
 
 
-def _chosen(method: str, problem: Problem) -> Solution:
-    return METHODS[method](problem)._replace(method=method)
+def _sweeps_needed(problem: Problem) -> float:
+    """About how many sweeps value iteration takes; more than are quick at discount 1."""
+    beta = problem.accuracy.contraction
+    if 0.0 < beta < 1.0:
+        return log(problem.tol * (1.0 - beta)) / log(beta)
+    return 1.0 if beta == 0.0 else QUICK_OUTCOMES
 
 
-def on_blocks(problem: Problem) -> Solution:
+def blocks_or_states(problem: Problem) -> MethodResult:
     """Block Gauss-Seidel; plain Gauss-Seidel where cells are too different for a stencil, or epsilon is above 0."""
     grid = grid_of(problem)
     if grid is None:
-        return _chosen("gauss_seidel", problem)
+        return _solve_by("gauss_seidel", problem)
     found = block_gauss_seidel(problem, grid, problem.max_sweeps)
     if found is None:
         raise gave_up(problem.max_sweeps)
     return found
 
 
-METHODS: dict[str, Callable[[Problem], Solution]] = {
-    "auto": auto,
-    "value_iteration": value_iteration,
-    "gauss_seidel": gauss_seidel,
-    "block_gauss_seidel": on_blocks,
-    "prioritized_sweeping": prioritized_sweeping,
-    "policy_iteration": policy_iteration,
-    "truncated_policy_iteration": truncated_policy_iteration,
-    "linear_programming": linear_programming,
-    "backward_induction": backward_induction,
+def _solve_by(name: str, problem: Problem) -> MethodResult:
+    return METHODS[name].solve(problem)._replace(method=name)
+
+
+METHODS: dict[str, Method] = {
+    "auto": Method(auto),
+    "value_iteration": Method(value_iteration),
+    "gauss_seidel": Method(gauss_seidel),
+    "block_gauss_seidel": Method(blocks_or_states),
+    "prioritized_sweeping": Method(prioritized_sweeping),
+    "policy_iteration": Method(policy_iteration),
+    "truncated_policy_iteration": Method(truncated_policy_iteration),
+    "linear_programming": Method(linear_programming),
+    "backward_induction": Method(backward_induction, Criterion.FINITE_HORIZON),
+    "average_reward": Method(average_reward, Criterion.AVERAGE_REWARD),
 }

@@ -10,27 +10,28 @@ from rlgrid.models.tables import TIE
 from rlgrid.planning.certificate import certified
 from rlgrid.planning.graph import uniform_weights
 from rlgrid.planning.linear_program import basic_policy
-from rlgrid.planning.problem import Problem, Solution, gave_up, solve_linear
+from rlgrid.planning.linear_system import policy_values
+from rlgrid.planning.problem import MethodResult, Problem, gave_up
 
 
-def policy_iteration(problem: Problem) -> Solution:
+def policy_iteration(problem: Problem) -> MethodResult:
     """Direct solves and improvements, from the uniform policy or one that ends (Zhao, Alg. 4.2)."""
-    _, v, k, change, size = improved(problem, None if problem.collapsed is None else problem.collapsed.ending)
-    return Solution(v, certified(problem.model, problem.accuracy, change, size, problem.tol), k)
+    _, v, k, change, size = policy_iterations(problem, None if problem.collapsed is None else problem.collapsed.ending)
+    return MethodResult(v, certified(problem.model, problem.accuracy, change, size, problem.tol), k)
 
 
-def linear_programming(problem: Problem) -> Solution:
-    """The program finds a policy, a direct solve its values; were it not the best one, it would be improved."""
+def linear_programming(problem: Problem) -> MethodResult:
+    """The linear program finds a policy, a direct solve its values; policy iteration makes sure that it is optimal."""
     choice, pivots = basic_policy(problem.rows, problem.epsilon, problem.model.name)
-    _, v, _, change, size = improved(problem, choice)
-    return Solution(v, certified(problem.model, problem.accuracy, change, size, problem.tol), pivots)
+    _, v, _, change, size = policy_iterations(problem, choice)
+    return MethodResult(v, certified(problem.model, problem.accuracy, change, size, problem.tol), pivots)
 
 
-def improved(problem: Problem, choice: Ints | None) -> tuple[Ints, Floats, int, float, float]:
-    """Policy iteration from the rows chosen, else from the uniform policy.
+def policy_iterations(problem: Problem, choice: Ints | None) -> tuple[Ints, Floats, int, float, float]:
+    """Policy iteration from the rows chosen [Q], or from the uniform policy.
 
-    Stops when the greedy policy no longer changes, or is one of those before it: rounding alone leads back there.
-    Returns the last choice, its values, the number of policies, max |T v - v| and max |v|.
+    It stops when the greedy policy no longer changes, or is one of those before it: rounding alone leads back there.
+    Returns the last choice, its values [Q], the number of policies evaluated, max |T v - v| and max |v|.
     """
     weight = uniform_weights(problem.rows) if choice is None else problem.soft(choice)
     choice = np.full(problem.n_states, -1) if choice is None else choice
@@ -38,7 +39,7 @@ def improved(problem: Problem, choice: Ints | None) -> tuple[Ints, Floats, int, 
     tie = problem.accuracy.rounding if problem.collapsed is None else TIE
     seen = {choice.tobytes()}
     for k in range(1, problem.max_sweeps + 1):
-        v = solve_linear(problem.rows, weight)
+        v = policy_values(problem.rows, weight)
         problem.report(k, v)
         greedy = choice.copy()
         change, size = choose_rows(problem.rows, problem.epsilon, v, greedy, tie)
@@ -49,17 +50,18 @@ def improved(problem: Problem, choice: Ints | None) -> tuple[Ints, Floats, int, 
     raise gave_up(problem.max_sweeps)
 
 
-def truncated_policy_iteration(problem: Problem) -> Solution:
-    """From the uniform policy and v = 0; at discount 1 from the values of a policy that ends, below their T v.
+def truncated_policy_iteration(problem: Problem) -> MethodResult:
+    """Some sweeps for each policy, then an improvement (Zhao, Alg. 4.3); a last sweep of T makes the values certain.
 
-    From there convergence is monotone; from elsewhere it is not certain at discount 1. One sweep of T ends it.
+    From the uniform policy and v = 0, or at discount 1 from a policy that ends and its values: as these are at most
+    T v, convergence is monotone, while from other values it is not certain at discount 1.
     """
     rows, epsilon, accuracy = problem.rows, problem.epsilon, problem.accuracy
     if problem.collapsed is None:
         weight, v = uniform_weights(rows), np.zeros(problem.n_states)
     else:
         weight = problem.soft(problem.collapsed.ending)
-        v = solve_linear(rows, weight)
+        v = policy_values(rows, weight)
     choice, work = np.full(problem.n_states, -1), np.empty_like(v)
     for k in range(1, problem.max_sweeps + 1):
         iterate(rows, weight, 0.0, v, work, accuracy, -1.0, problem.evaluation_sweeps)
@@ -68,6 +70,6 @@ def truncated_policy_iteration(problem: Problem) -> Solution:
         if converged(accuracy, change, size, problem.tol):
             iterate(rows, NO_WEIGHT, epsilon, v, work, accuracy, -1.0, 1)
             bound = certified(problem.model, accuracy, accuracy.contraction * change, size, problem.tol)
-            return Solution(v, bound, k)
+            return MethodResult(v, bound, k)
         weight = problem.soft(choice)
     raise gave_up(problem.max_sweeps)

@@ -1,7 +1,7 @@
-"""Exact planning: ``solve`` finds optimal values with a proven error bound, ``evaluate_exact`` the values of a policy.
+"""Planning: ``solve`` finds optimal values with a proven error bound, ``evaluate_exact`` the values of a policy.
 
-At discount 1 the methods work on the collapsed model that :mod:`rlgrid.planning.undiscounted` makes, after it has
-refused what has no finite value.
+At discount 1 the methods work on the collapsed model that :mod:`rlgrid.planning.undiscounted` makes; models whose
+optimal values are not finite are refused there.
 """
 
 from __future__ import annotations
@@ -19,14 +19,15 @@ from rlgrid.kernels.sweeps import OUTWARD, Rows, choose_rows, row_values, slack
 from rlgrid.models.checks import check_policy, resolve_discount
 from rlgrid.models.model import TabularModel, as_model
 from rlgrid.models.tables import TIE
-from rlgrid.planning.average_reward import average_optimum
 from rlgrid.planning.certificate import enclosure
-from rlgrid.planning.fractions import MOST_STATES, exact_optimum
+from rlgrid.planning.fractions import MOST_STATES, optimal_fractions
 from rlgrid.planning.graph import rows_at
-from rlgrid.planning.methods import METHODS
+from rlgrid.planning.linear_system import policy_values
+from rlgrid.planning.methods import METHODS, Criterion
 from rlgrid.planning.plan import ActionTables, Plan
-from rlgrid.planning.policy_iteration import improved
-from rlgrid.planning.problem import OnSweep, Problem, Solution, solve_linear, sweep_until_converged
+from rlgrid.planning.policy_iteration import policy_iterations
+from rlgrid.planning.problem import MethodResult, OnSweep, Problem
+from rlgrid.planning.sweeping import sweep_until_converged
 from rlgrid.planning.undiscounted import collapse, ending_choice, expand, resting_classes
 
 if TYPE_CHECKING:
@@ -38,9 +39,6 @@ Source: TypeAlias = "World | TabularModel | gymnasium.Env[Any, Any]"
 
 #: Sweeps (or improvements) after which an iteration is given up unless told otherwise.
 MAX_SWEEPS = 10_000_000
-
-#: The method that is not one for a discounted optimum.
-AVERAGE = "average_reward"
 
 
 def solve(
@@ -94,30 +92,32 @@ def solve(
     >>> plan.exact_v[0], float(plan.v[0])
     (Fraction(14, 17), 0.8235294117647058)
     """
-    if method not in METHODS and method != AVERAGE:
-        raise InputError(f"method: {one_of(method, [*METHODS, AVERAGE])}")
-    if exact and method in ("backward_induction", AVERAGE):
+    if method not in METHODS:
+        raise InputError(f"method: {one_of(method, METHODS)}")
+    criterion = METHODS[method].criterion
+    if exact and criterion != Criterion.DISCOUNTED:
         raise InputError(f'exact: found it with method "{method}"; allowed: with the methods for a discounted optimum')
     if not 0 <= epsilon <= 1:
         raise InputError(f"epsilon: found {epsilon:g}; allowed: 0 to 1")
     _check_limits(tol, evaluation_sweeps=evaluation_sweeps, max_sweeps=max_sweeps)
-    if horizon is not None and method != "backward_induction":
+    if horizon is not None and criterion != Criterion.FINITE_HORIZON:
         raise InputError(f'horizon: found {horizon} with method "{method}"; allowed: with "backward_induction"')
     model = as_model(source)
-    if method == AVERAGE:
+    if criterion == Criterion.AVERAGE_REWARD:
         if discount is not None and discount != 1:
-            raise InputError(f'discount: found {discount:g} with method "{AVERAGE}"; allowed: none')
-        return _average_plan(model, tol, epsilon, max_sweeps, on_sweep)
-    if method == "backward_induction":
+            raise InputError(f'discount: found {discount:g} with method "{method}"; allowed: none')
+        discount = 1.0
+    if criterion == Criterion.FINITE_HORIZON:
         horizon = _checked_horizon(model, horizon)
     gamma = resolve_discount(discount, model.discount)
     rows = rows_at(model, gamma)
-    collapsed = collapse(model, rows, epsilon) if gamma == 1 and horizon is None else None
+    collapsed = collapse(model, rows, epsilon) if gamma == 1 and criterion == Criterion.DISCOUNTED else None
     solved = rows if collapsed is None else collapsed.rows
     problem = Problem(model, solved, gamma, collapsed, epsilon, tol, max_sweeps, on_sweep, evaluation_sweeps, horizon)
     if exact:
-        return _exact_plan(problem, rows, gamma)
-    return _plan(problem, method, METHODS[method](problem))
+        return _fraction_plan(problem, rows)
+    result = METHODS[method].solve(problem)
+    return _average_plan(problem, method, result) if result.gain is not None else _plan(problem, method, result)
 
 
 def evaluate_exact(source: Source, policy: ArrayLike, *, discount: float | None = None) -> Floats:
@@ -132,7 +132,7 @@ def evaluate_exact(source: Source, policy: ArrayLike, *, discount: float | None 
     array([3.3, 8.8, 4.4])
     """
     _, _, rows, weight, resting = _given_policy(source, policy, discount)
-    return solve_linear(rows, weight, resting)
+    return policy_values(rows, weight, resting)
 
 
 def evaluate_by_sweeps(
@@ -184,20 +184,29 @@ def _given_policy(
     return model, gamma, rows, weight, label >= 0
 
 
-def _plan(problem: Problem, method: str, solution: Solution) -> Plan:
-    """From a method's solution to a plan for the states and actions of the model."""
-    bound = solution.bound
+def _plan(problem: Problem, method: str, result: MethodResult) -> Plan:
+    """From a method's result to a plan for the states and actions of the model."""
+    bound = result.bound
     if problem.collapsed is not None and bound == np.inf:
-        bound = enclosure(problem.rows, problem.accuracy, problem.epsilon, solution.v, solution.iterations)
-    tables = partial(_action_tables, replace(problem, on_sweep=None), solution, bound)
-    facts = (problem.discount, solution.method or method, problem.epsilon, problem.horizon)
-    map_and_actions = problem.model.shape, problem.model.actions
-    return Plan(problem.values(solution.v), bound, solution.iterations, *facts, tables, *map_and_actions)
+        bound = enclosure(problem.rows, problem.accuracy, problem.epsilon, result.v, result.iterations)
+    return Plan(
+        v=problem.values(result.v),
+        bound=bound,
+        iterations=result.iterations,
+        discount=problem.discount,
+        method=result.method or method,
+        epsilon=problem.epsilon,
+        horizon=problem.horizon,
+        tables=partial(_action_tables, replace(problem, on_sweep=None), result, bound),
+        shape=problem.model.shape,
+        actions=problem.model.actions,
+    )
 
 
-def _action_tables(problem: Problem, solution: Solution, bound: float) -> ActionTables:
+def _action_tables(problem: Problem, result: MethodResult, bound: float) -> ActionTables:
+    """q, policy and optimal actions for the values that a method found, to within ``bound``."""
     model, rows = problem.model, rows_at(problem.model, problem.discount)
-    base = solution.v if solution.before is None else solution.before
+    base = result.v if result.before is None else result.before
     error = bound + slack(problem.accuracy, float(np.abs(base).max())) if bound < np.inf else problem.tol
     near = 2.0 * OUTWARD * error
     choice = np.full(problem.n_states, -1)
@@ -220,29 +229,48 @@ def _policy(model: TabularModel, choice: Ints, epsilon: float) -> Floats:
     return policy
 
 
-def _exact_plan(problem: Problem, rows: Rows, discount: float) -> Plan:
-    """From a policy that is optimal as far as float64 can see, to exact values."""
+def _fraction_plan(problem: Problem, rows: Rows) -> Plan:
+    """The optimum in fractions, from a policy that is optimal as far as float64 can tell; ``rows`` are the model's."""
     model = problem.model
     if model.n_states > MOST_STATES:
         raise InputError(f"{model.name}: exact: found {model.n_states:,} states; allowed: up to {MOST_STATES:,}")
-    choice = improved(problem, None if problem.collapsed is None else problem.collapsed.ending)[0]
-    found = exact_optimum(
-        model, problem.rows, rows, problem.collapsed, choice, discount, problem.epsilon, problem.max_sweeps
+    choice = policy_iterations(problem, None if problem.collapsed is None else problem.collapsed.ending)[0]
+    found = optimal_fractions(problem, rows, choice)
+    return Plan(
+        v=found.v,
+        bound=found.bound,
+        iterations=found.iterations,
+        discount=problem.discount,
+        method="policy_iteration",
+        epsilon=problem.epsilon,
+        horizon=None,
+        tables=partial(ActionTables, found.q, _policy(model, found.choice, problem.epsilon), found.optimal_actions),
+        shape=model.shape,
+        actions=model.actions,
+        exact_v=found.exact_v,
     )
-    policy = _policy(model, found.choice, problem.epsilon)
-    tables = partial(ActionTables, found.q, policy, found.optimal_actions)
-    facts = (found.v, found.bound, found.iterations, discount, "policy_iteration", problem.epsilon, None)
-    return Plan(*facts, tables, model.shape, model.actions, exact_v=found.exact_v)
 
 
-def _average_plan(model: TabularModel, tol: float, epsilon: float, max_sweeps: int, on_sweep: OnSweep | None) -> Plan:
-    found = average_optimum(model, tol, epsilon, max_sweeps, on_sweep)
+def _average_plan(problem: Problem, method: str, result: MethodResult) -> Plan:
+    """The plan of a best mean reward a step: q = r - gain + P v, of the relative values v."""
+    model, choice = problem.model, result.choice
+    assert result.gain is not None and choice is not None
     q = np.empty((model.n_states, model.n_actions))
-    row_values(rows_at(model, 1.0), found.relative, q.ravel())
-    q -= found.gain
+    row_values(problem.rows, result.v, q.ravel())
+    q -= result.gain
     greedy = q.argmax(axis=1) + np.arange(0, q.size, model.n_actions)
-    policy = _policy(model, np.where(found.choice < 0, greedy, found.choice), epsilon)
-    optimal = q >= q.max(axis=1, keepdims=True) - 2.0 * tol
-    facts = (found.relative, found.bound, found.iterations, 1.0, AVERAGE, epsilon, None)
-    tables = partial(ActionTables, q, policy, optimal)
-    return Plan(*facts, tables, model.shape, model.actions, gain=found.gain)
+    policy = _policy(model, np.where(choice < 0, greedy, choice), problem.epsilon)
+    optimal = q >= q.max(axis=1, keepdims=True) - 2.0 * problem.tol
+    return Plan(
+        v=result.v,
+        bound=result.bound,
+        iterations=result.iterations,
+        discount=problem.discount,
+        method=method,
+        epsilon=problem.epsilon,
+        horizon=None,
+        tables=partial(ActionTables, q, policy, optimal),
+        shape=model.shape,
+        actions=model.actions,
+        gain=result.gain,
+    )

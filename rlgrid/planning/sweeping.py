@@ -1,25 +1,43 @@
-"""Methods that sweep: value iteration, Gauss-Seidel, prioritized sweeping, backward induction."""
+"""Methods that sweep: value iteration, Gauss-Seidel, prioritized sweeping, backward induction; evaluation by sweeps."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from rlgrid.arrays import Floats
 from rlgrid.kernels.queue import back_up_first, empty_queue, fill_queue
-from rlgrid.kernels.sweeps import NO_WEIGHT, OUTWARD, converged, slack, sweep, sweep_in_place
+from rlgrid.kernels.sweeps import NO_WEIGHT, OUTWARD, converged, iterate, slack, sweep, sweep_in_place
 from rlgrid.planning.certificate import certified
 from rlgrid.planning.graph import predecessors
-from rlgrid.planning.problem import Problem, Solution, gave_up, sweep_until_converged
+from rlgrid.planning.problem import MethodResult, Problem, gave_up
 
-# -- methods ---------------------------------------------------------------------------------------------------------
+#: Outcomes looked at between two chances to interrupt.
+CHUNK = 2**24
 
 
-def value_iteration(problem: Problem) -> Solution:
+def sweep_until_converged(problem: Problem, weight: Floats) -> MethodResult:
+    """Synchronous sweeps from v = 0: of a policy that takes each row with a probability [R], or with NO_WEIGHT of T."""
+    rows, accuracy, tol = problem.rows, problem.accuracy, problem.tol
+    v, work, done = np.zeros(problem.n_states), np.empty(problem.n_states), 0
+    chunk = 1 if problem.on_sweep else max(1, CHUNK // len(rows.next_state))
+    while done < problem.max_sweeps:
+        limit = min(chunk, problem.max_sweeps - done)
+        n, change, size = iterate(rows, weight, problem.epsilon, v, work, accuracy, tol, limit)
+        done += n
+        problem.report(done, v)
+        if converged(accuracy, change, size, tol):
+            bound = certified(problem.model, accuracy, accuracy.contraction * change, size, tol)
+            return MethodResult(v, bound, done)
+    raise gave_up(problem.max_sweeps)
+
+
+def value_iteration(problem: Problem) -> MethodResult:
     """Synchronous sweeps from v = 0 (Zhao, Alg. 4.1)."""
     return sweep_until_converged(problem, NO_WEIGHT)
 
 
-def backward_induction(problem: Problem) -> Solution:
-    """v_k = T v_(k-1) from v_0 = 0; each backup adds its rounding error to what it passes on."""
+def backward_induction(problem: Problem) -> MethodResult:
+    """v_k = T v_(k-1) from v_0 = 0 (Puterman, Sec. 4.5); the error bound grows by the rounding of each backup."""
     assert problem.horizon is not None
     v, before, error = np.zeros(problem.n_states), np.zeros(problem.n_states), 0.0
     for k in range(1, problem.horizon + 1):
@@ -27,24 +45,24 @@ def backward_induction(problem: Problem) -> Solution:
         _, size = sweep(problem.rows, NO_WEIGHT, problem.epsilon, before, v)
         error = OUTWARD * (problem.accuracy.contraction * error + slack(problem.accuracy, size))
         problem.report(k, v)
-    return Solution(v, error, problem.horizon, before)
+    return MethodResult(v, error, problem.horizon, before)
 
 
-def gauss_seidel(problem: Problem) -> Solution:
-    """In-place sweeps over the states in order, from v = 0: a backup sees what the same sweep has found before it.
+def gauss_seidel(problem: Problem) -> MethodResult:
+    """In-place sweeps over the states in order, from v = 0: a backup reads the values that the same sweep has changed.
 
-    Such a sweep brings values as much closer in the largest norm as a synchronous one, so the same bounds hold.
+    In the maximum norm such a sweep is as much of a contraction as a synchronous one, so the same bounds hold.
     """
     v, tol, accuracy = np.zeros(problem.n_states), problem.tol, problem.accuracy
     for k in range(1, problem.max_sweeps + 1):
         change, size = sweep_in_place(problem.rows, problem.epsilon, v)
         problem.report(k, v)
         if converged(accuracy, change, size, tol):
-            return Solution(v, certified(problem.model, accuracy, accuracy.contraction * change, size, tol), k)
+            return MethodResult(v, certified(problem.model, accuracy, accuracy.contraction * change, size, tol), k)
     raise gave_up(problem.max_sweeps)
 
 
-def prioritized_sweeping(problem: Problem) -> Solution:
+def prioritized_sweeping(problem: Problem) -> MethodResult:
     """Always the state whose backup would change it most (Moore & Atkeson 1993; Sutton & Barto 2e, Sec. 8.4).
 
     A sweep is as many backups as there are states.
@@ -66,5 +84,5 @@ def prioritized_sweeping(problem: Problem) -> Solution:
         change, size = sweep(rows, NO_WEIGHT, problem.epsilon, v, work)
         if converged(accuracy, change, size, problem.tol):
             bound = certified(problem.model, accuracy, beta * change, size, problem.tol)
-            return Solution(work, bound, max(k, 1))
+            return MethodResult(work, bound, max(k, 1))
         theta = max(min(theta, change) / 8.0, slack(accuracy, size) / 8.0)

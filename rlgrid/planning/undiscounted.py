@@ -48,8 +48,8 @@ from rlgrid.planning.graph import (
 #: A mean reward a step within this, relative to the largest reward, counts as 0.
 ZERO_GAIN = 1e-9
 
-#: Outcomes to look at before a question that iteration answers is given up: some seconds.
-PATIENCE = 2**31
+#: Outcomes to look at before the sign of a mean reward is given up: some seconds.
+MOST_OUTCOMES = 2**31
 
 
 class Collapsed(NamedTuple):
@@ -203,7 +203,7 @@ def _sign_of_gain(
     shares = weight[origin] if len(weight) else weight
     v, out = np.zeros(int(members.sum())), np.zeros(int(members.sum()))
     zero = ZERO_GAIN * max(-low, high)
-    for _ in range(PATIENCE // (10_000 + len(part.next_state))):
+    for _ in range(MOST_OUTCOMES // (10_000 + len(part.next_state))):
         sweep(part, shares, epsilon, v, out)
         least, most = (out - v).min(), (out - v).max()
         if least > zero:

@@ -147,7 +147,7 @@ def test_what_is_too_large() -> None:
 
 
 def test_what_has_too_many_digits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rational, "PATIENCE", 10_000)
+    monkeypatch.setattr(rational, "MOST_BITS", 10_000)
     with pytest.raises(InputError, match=r"random 7: exact: its values have more than \d+ digits; allowed: a smaller"):
         solve(random_model(7, n=12, denominator=997).model, discount=0.95, exact=True)
 
