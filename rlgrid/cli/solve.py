@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @app.command()
 def solve(
     world: WorldName,
-    method: Annotated[str, typer.Option(help="How.")] = "auto",
+    method: Annotated[str, typer.Option(help="How; an unknown name lists them all.")] = "auto",
     discount: Annotated[float | None, typer.Option(help="The world's own by default.")] = None,
     tol: Annotated[float, typer.Option(help="Certified error to reach.")] = 1e-8,
     horizon: Annotated[int | None, typer.Option(help="Steps to go, for backward_induction.")] = None,

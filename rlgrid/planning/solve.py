@@ -101,7 +101,8 @@ def solve(
         raise InputError(f"epsilon: found {epsilon:g}; allowed: 0 to 1")
     _check_limits(tol, evaluation_sweeps=evaluation_sweeps, max_sweeps=max_sweeps)
     if horizon is not None and criterion != Criterion.FINITE_HORIZON:
-        raise InputError(f'horizon: found {horizon} with method "{method}"; allowed: with "backward_induction"')
+        with_one = " or ".join(f'"{name}"' for name, (_, what) in METHODS.items() if what == Criterion.FINITE_HORIZON)
+        raise InputError(f'horizon: found {horizon} with method "{method}"; allowed: with {with_one}')
     model = as_model(source)
     if criterion == Criterion.AVERAGE_REWARD:
         if discount is not None and discount != 1:
