@@ -1,4 +1,4 @@
-"""Settings for every test: no window is opened and no sound is played. And the command line as a fixture."""
+"""Settings for every test: no window, no sound, a limit of time. And the command line as a fixture."""
 
 from __future__ import annotations
 
@@ -8,10 +8,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from own_time import OwnTime
 
 os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
 os.environ.setdefault("SDL_AUDIODRIVER", "dummy")
 os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Registered like this it looks at the examples in docstrings too, which stand outside of this folder."""
+    if not os.environ.get("NUMBA_DISABLE_JIT"):
+        config.pluginmanager.register(OwnTime(), "own-time")
 
 
 @pytest.fixture
