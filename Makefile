@@ -2,13 +2,16 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+PYTEST := $(BIN)/python -m pytest --numprocesses auto
 
-.PHONY: help demo test lint bench format clean
+.PHONY: help demo quick test test-all lint bench format clean
 .SILENT:
 
 help:
 	echo "make demo     the main job in one minute: solve, train, watch, log"
-	echo "make test     run all tests"
+	echo "make quick    check format, style and types, and run the quick tests: for while you work"
+	echo "make test     run all tests that have to pass before a change is taken"
+	echo "make test-all run the whole grid of agents and worlds too"
 	echo "make lint     check format, style and types"
 	echo "make bench    measure the speed of the core"
 	echo "make format   format the code"
@@ -17,11 +20,20 @@ help:
 demo: $(INSTALLED)
 	$(BIN)/rlgrid demo
 
-test: export SDL_VIDEODRIVER := dummy
-test: export SDL_AUDIODRIVER := dummy
+quick test test-all: export SDL_VIDEODRIVER := dummy
+quick test test-all: export SDL_AUDIODRIVER := dummy
+
+quick: lint
+	echo "Running the quick tests"
+	$(PYTEST) -m "not slow and not grid"
+
 test: $(INSTALLED)
 	echo "Running the tests"
-	$(BIN)/python -m pytest --numprocesses auto
+	$(PYTEST) -m "not grid"
+
+test-all: $(INSTALLED)
+	echo "Running the tests and the whole grid of agents and worlds"
+	$(PYTEST)
 
 lint: $(INSTALLED)
 	echo "Checking format, style and types"

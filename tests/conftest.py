@@ -25,9 +25,14 @@ def pytest_configure(config: pytest.Config) -> None:
 def run(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> Callable[..., tuple[int, str, str]]:
-    """Run the command line in an empty folder, 80 columns wide: exit code, what it printed, what it complained."""
-    from rlgrid.cli.main import main
+    """Run the command line in an empty folder, 80 columns wide: exit code, what it printed, what it complained.
 
+    That something is compiled first is not told, so that what is printed does not depend on the cache.
+    """
+    from rlgrid.cli.main import main
+    from rlgrid.runs.progress import CompileNotice
+
+    monkeypatch.setattr(CompileNotice, "compiling", lambda self, run: None)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "80")
 
