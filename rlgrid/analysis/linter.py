@@ -1,4 +1,4 @@
-"""What in a valid world is probably not meant: cells out of reach, traps, episodes without an end, unclear rules."""
+"""What is valid in a world but probably unintended: cells out of reach, traps, endless episodes, surprising rules."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from rlgrid.arrays import Bools, Ints
+from rlgrid.arrays import Bools
 from rlgrid.models.model import TabularModel
+from rlgrid.models.reachability import reached_from
 from rlgrid.models.tables import blocks
 from rlgrid.worlds.numbers import number_to_toml
 from rlgrid.worlds.outcomes import ways
@@ -24,7 +25,7 @@ MOST_REGIONS = 5
 
 
 class Finding(NamedTuple):
-    """Something to look at; rows and columns count from 1, and are None where the whole world is meant."""
+    """Something to look at. Rows and columns count from 1; both are ``None`` where it is about the whole world."""
 
     kind: str
     row: int | None
@@ -37,7 +38,7 @@ class Finding(NamedTuple):
 
 
 def lint_world(world: World) -> list[Finding]:
-    """Look for what a valid world hardly means.
+    """Look for what is valid in a world but probably unintended.
 
     The kinds: ``unreachable`` and ``unreachable goal`` (from every start), ``trap`` (no end of the episode can be
     reached from there, or no action leads away), ``endless`` (discount 1, and no episode ends), ``improper``
@@ -55,7 +56,7 @@ def lint_world(world: World) -> list[Finding]:
 
 
 class _Subject:
-    """A world with the graph of its moves; what several checks need is computed once."""
+    """A world and the graph of its moves: what several checks need, computed once."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -88,11 +89,14 @@ class _Subject:
     @cached_property
     def reachable(self) -> Bools:
         """Cells that some policy reaches from a start, bool [S]."""
-        return _found_from(self.graph, self.world.starts)
+        return reached_from(self.graph, self.world.starts)
 
     @cached_property
     def closed(self) -> Bools:
-        """Rows of which no outcome ends the episode, bool [S, A]."""
+        """Rows of which no outcome ends the episode, bool [S, A].
+
+        :func:`rlgrid.planning.graph.closed_rows` finds the same in a model's rows, and loads Numba for that.
+        """
         model, t = self.model, self.model.tables
         closed = np.ones(model.n_states * model.n_actions, dtype=np.bool_)
         for rows, outcomes, here in blocks(t):
@@ -130,20 +134,6 @@ class _Subject:
             yield Finding(kind, *self.place(first[rest[0]]), more)
 
 
-def _found_from(graph: csr_array[Any], sources: Ints) -> Bools:
-    """States that can be reached from the sources, which are among them; bool [S]."""
-    from scipy.sparse import csr_array
-    from scipy.sparse.csgraph import breadth_first_order
-
-    n = graph.shape[0]
-    indices = np.concatenate([graph.indices, sources.astype(np.int32)])
-    begin = np.append(graph.indptr, np.int32(len(indices)))
-    with_root = csr_array((np.ones(len(indices)), indices, begin), shape=(n + 1, n + 1))
-    found = np.zeros(n + 1, dtype=np.bool_)
-    found[breadth_first_order(with_root, n, return_predecessors=False)] = True
-    return found[:-1]
-
-
 # -- where one can go ------------------------------------------------------------------------------------------------
 
 
@@ -167,8 +157,8 @@ def _pays(cell: Cell) -> bool:
 def _traps(subject: _Subject) -> Iterator[Finding]:
     there = subject.reachable & subject.stood_on
     if subject.ending.any():
-        saved = _found_from(subject.backwards, np.flatnonzero(subject.ending))
-        yield from subject.regions("trap", there & ~saved, "no end of the episode can be reached from {}")
+        can_end = reached_from(subject.backwards, np.flatnonzero(subject.ending))
+        yield from subject.regions("trap", there & ~can_end, "no end of the episode can be reached from {}")
         return
     leads_away = np.zeros(len(there), dtype=np.bool_)
     source = np.repeat(np.arange(len(there)), np.diff(subject.graph.indptr))

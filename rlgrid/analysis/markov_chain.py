@@ -25,10 +25,15 @@ from rlgrid.models.checks import check_policy, resolve_discount
 from rlgrid.models.model import TabularModel, as_model
 from rlgrid.models.tables import Tables
 from rlgrid.planning.graph import recurrent_classes, rows_at, towards
+from rlgrid.planning.linear_system import solve_sparse
 from rlgrid.planning.solve import Source, evaluate_exact
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
+
+
+#: A variance of one step within this, relative to the values squared, is rounding.
+ZERO_VARIANCE = 1e-24
 
 
 class _Chain(NamedTuple):
@@ -36,7 +41,7 @@ class _Chain(NamedTuple):
 
     model: TabularModel
     policy: Floats  # [S, A]
-    going: csr_array[np.float64]  # [S, S] probability of going on
+    P: csr_array[np.float64]  # [S, S] probabilities of going on
     rows: Rows  # at discount 1
     used: Bools  # [S A] rows that the policy takes
     endless: Bools  # [S] states in classes that are never left and never end
@@ -47,7 +52,7 @@ def occupancy(source: Source, policy: ArrayLike, *, discount: float | None = Non
 
     A visit is a time at which an action is taken, so the cell in which an episode ends does not count: the sum is the
     expected (discounted) length, and ``occupancy @ mean reward`` the expected return. At discount 1 a state to which
-    the policy comes back for ever has infinitely many. Times the policy, it is the occupancy of states and actions.
+    the policy comes back for ever has infinitely many. The product with the policy counts each state and action.
 
     Raises:
         InputError: for a policy that does not fit.
@@ -62,10 +67,10 @@ def occupancy(source: Source, policy: ArrayLike, *, discount: float | None = Non
     gamma = resolve_discount(discount, chain.model.discount)
     start = np.where(chain.model.terminal, 0.0, chain.model.start)
     if gamma < 1:
-        return _solve(chain.going, start, gamma, transposed=True)
+        return _solve(chain.P, start, gamma, transposed=True)
     reached = chain.model.reached(chain.used)
     start[chain.endless] = 0.0
-    visits = _solve(_without(chain.going, chain.endless), start, 1.0, transposed=True)
+    visits = _solve(_without(chain.P, chain.endless), start, 1.0, transposed=True)
     visits[chain.endless] = np.where(reached[chain.endless], np.inf, 0.0)
     return visits
 
@@ -81,7 +86,7 @@ def expected_steps(source: Source, policy: ArrayLike) -> Floats:
     chain = _chain(source, policy)
     lost, _ = towards(chain.rows, chain.used, chain.endless)
     one = np.where(chain.model.terminal | lost, 0.0, 1.0)
-    steps = _solve(_without(chain.going, lost), one, 1.0)
+    steps = _solve(_without(chain.P, lost), one, 1.0)
     steps[lost] = np.inf
     return steps
 
@@ -102,7 +107,7 @@ def end_probability(source: Source, policy: ArrayLike, cells: ArrayLike | None =
     wanted = np.ones(n_states, np.bool_) if cells is None else _as_mask(cells, n_states)
     at_once = _ends(chain, wanted)
     at_once[chain.model.terminal] = wanted[chain.model.terminal]
-    probability = _solve(_without(chain.going, chain.endless), at_once, 1.0)
+    probability = _solve(_without(chain.P, chain.endless), at_once, 1.0)
     # Rounding must not hide a certain end, nor make one of what cannot be.
     surely = ~towards(chain.rows, chain.used, chain.endless)[0]
     return np.where(surely, 1.0, probability) if cells is None else np.clip(probability, 0.0, 1.0)
@@ -151,20 +156,16 @@ def return_variance(source: Source, policy: ArrayLike, *, discount: float | None
     ahead = np.where(t.terminated[t.code], 0.0, gamma * v[t.next_state])
     surprise = (t.reward[t.code] + ahead - v[row // model.n_actions]) ** 2 + reward_variance(t)[t.code]
     share = chain.policy.ravel()[row] * t.probability[t.code]
-    spread: Floats = np.bincount(row // model.n_actions, share * surprise, model.n_states).astype(np.float64)
-    spread[model.terminal] = 0.0
+    of_step: Floats = np.bincount(row // model.n_actions, share * surprise, model.n_states).astype(np.float64)
+    of_step[model.terminal] = 0.0
     if gamma < 1:
-        return _solve(chain.going, spread, gamma**2)
-    noisy = chain.endless & (spread > ZERO_SPREAD * max(1.0, float(np.abs(v).max()) ** 2))
+        return _solve(chain.P, of_step, gamma**2)
+    noisy = chain.endless & (of_step > ZERO_VARIANCE * max(1.0, float(np.abs(v).max()) ** 2))
     infinite, _ = towards(chain.rows, chain.used, noisy)
-    spread[infinite | chain.endless] = 0.0
-    variance = _solve(_without(chain.going, infinite | chain.endless), spread, 1.0)
+    of_step[infinite | chain.endless] = 0.0
+    variance = _solve(_without(chain.P, infinite | chain.endless), of_step, 1.0)
     variance[infinite] = np.inf
     return variance
-
-
-#: A variance of one step within this, relative to the values squared, is rounding.
-ZERO_SPREAD = 1e-24
 
 
 def reward_variance(tables: Tables) -> Floats:
@@ -177,6 +178,7 @@ def reward_variance(tables: Tables) -> Floats:
 
 
 def _chain(source: Source, policy: ArrayLike) -> _Chain:
+    """The chain that a policy [S, A] makes of a model."""
     model = as_model(source)
     checked = check_policy(model, policy)
     rows, used = rows_at(model, 1.0), checked.ravel() > 0
@@ -193,6 +195,7 @@ def _ends(chain: _Chain, cells: Bools) -> Floats:
 
 
 def _as_mask(cells: ArrayLike, n_states: int) -> Bools:
+    """States, or a mask, as a mask [S]."""
     array = np.atleast_1d(np.asarray(cells))
     if array.dtype == np.bool_ and array.shape == (n_states,):
         return array
@@ -214,9 +217,7 @@ def _without(matrix: csr_array[np.float64], states: Bools) -> csr_array[np.float
 
 
 def _solve(matrix: csr_array[np.float64], right: Floats, gamma: float, *, transposed: bool = False) -> Floats:
-    """x with x = right + gamma P x, or the same with P transposed."""
+    """The solution x [S] of x = right + gamma P x, or of the same with P transposed; ``matrix`` is P [S, S]."""
     from scipy.sparse import csc_array, eye_array
-    from scipy.sparse.linalg import splu
 
-    system = eye_array(matrix.shape[0]) - gamma * (matrix.T if transposed else matrix)
-    return np.asarray(splu(csc_array(system)).solve(right), dtype=np.float64)
+    return solve_sparse(csc_array(eye_array(matrix.shape[0]) - gamma * (matrix.T if transposed else matrix)), right)

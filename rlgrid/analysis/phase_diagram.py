@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rlgrid.analysis.phase_picture import PhaseDiagram, deepest_point
-from rlgrid.analysis.phases import Family, Point, holds
+from rlgrid.analysis.phases import ParametricWorld, Point, is_optimal_at
 from rlgrid.errors import InputError
 from rlgrid.planning.plan import Plan
 from rlgrid.planning.solve import solve
@@ -46,11 +46,11 @@ def phase_diagram(
     swapped = paths[0] == "discount"
     outer, inner = (1, 0) if swapped else (0, 1)
     for i, a in enumerate(values[outer].tolist()):
-        family = Family(with_number(world, paths[outer], a), paths[inner], discount)
+        parametric = ParametricWorld(with_number(world, paths[outer], a), paths[inner], discount)
         near = 0
         for j, b in enumerate(values[inner].tolist()):
             at = (j, i) if swapped else (i, j)
-            if (point := _point(family, b)) is None:
+            if (point := _point(parametric, b)) is None:
                 continue
             order = sorted(range(len(found)), key=lambda label: label != near)
             near = next((label for label in order if _belongs(point, found[label][0])), len(found))
@@ -71,9 +71,9 @@ def _values(path: str, values: ArrayLike) -> NDArray[np.float64]:
     return array
 
 
-def _point(family: Family, value: float) -> Point | None:
+def _point(parametric: ParametricWorld, value: float) -> Point | None:
     """The optimum at a point, where it is finite."""
-    model, discount = family.at(value)
+    model, discount = parametric.model_at(value)
     try:
         return Point(value, model, discount, solve(model, "policy_iteration", discount=discount))
     except InputError:
@@ -82,7 +82,7 @@ def _point(family: Family, value: float) -> Point | None:
 
 def _belongs(point: Point, policy: NDArray[np.float64]) -> bool:
     """Whether a policy is optimal at a point; its actions are looked at first, which costs nothing."""
-    return not (policy > 0)[~point.plan.optimal_actions].any() and holds(policy, point)
+    return not (policy > 0)[~point.plan.optimal_actions].any() and is_optimal_at(policy, point)
 
 
 def _plan_within(

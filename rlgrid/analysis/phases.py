@@ -92,26 +92,26 @@ def phases(
     -0.0221 0.0000
     """
     low, high = _checked_range(path, between)
-    family = Family(world, path, discount, RESOLUTION * (high - low))
+    parametric = ParametricWorld(world, path, discount, RESOLUTION * (high - low))
     inset = INSET * (high - low)
-    n_points = 2 if family.affine else max(2, samples)
-    points = [family.point(value) for value in np.linspace(low + inset, high - inset, n_points).tolist()]
+    n_points = 2 if parametric.affine else max(2, samples)
+    points = [parametric.point(value) for value in np.linspace(low + inset, high - inset, n_points).tolist()]
     found: list[_Piece] = []
     for left, right in pairwise(points):
-        for piece in family.pieces(left, right):
-            if found and family.same(found[-1], piece):
+        for piece in parametric.pieces(left, right):
+            if found and parametric.same(found[-1], piece):
                 found[-1] = found[-1]._replace(high=piece.high)
             else:
                 found.append(piece)
     found[0] = found[0]._replace(low=low)
     found[-1] = found[-1]._replace(high=high)
-    return [Phase(piece.low, piece.high, family.point((piece.low + piece.high) / 2).plan) for piece in found]
+    return [Phase(piece.low, piece.high, parametric.point((piece.low + piece.high) / 2).plan) for piece in found]
 
 
 class Point(NamedTuple):
     """The world at one value of the number, and its optimum."""
 
-    at: float
+    value: float
     model: TabularModel
     discount: float
     plan: Plan
@@ -125,8 +125,13 @@ class _Piece(NamedTuple):
     policy: Floats
 
 
-class Family:
-    """A world as a function of one of its numbers."""
+class ParametricWorld:
+    """A world as a function of one of its numbers.
+
+    Attributes:
+        affine: whether the number is a reward, in which the values of a policy are affine.
+        resolution: two points of the search are no nearer to each other than this.
+    """
 
     def __init__(self, world: World, path: str, discount: float | None, resolution: float = 0.0) -> None:
         if path == "discount" and discount is not None:
@@ -136,13 +141,15 @@ class Family:
         self.discount = resolve_discount(discount, world.discount)
         self.model = TabularModel.from_world(world)
 
-    def at(self, value: float) -> tuple[TabularModel, float]:
+    def model_at(self, value: float) -> tuple[TabularModel, float]:
+        """The model and the discount at a value of the number."""
         if self.path == "discount":
             return self.model, resolve_discount(value)
         return TabularModel.from_world(with_number(self.world, self.path, value)), self.discount
 
     def point(self, value: float) -> Point:
-        model, discount = self.at(value)
+        """The optimum at a value of the number."""
+        model, discount = self.model_at(value)
         try:
             return Point(value, model, discount, solve(model, "policy_iteration", discount=discount))
         except InputError as error:
@@ -152,18 +159,18 @@ class Family:
         """Whether two neighbouring intervals belong to one phase."""
         if np.array_equal(left.policy, right.policy):
             return True
-        return holds(left.policy, self.point((right.low + right.high) / 2))
+        return is_optimal_at(left.policy, self.point((right.low + right.high) / 2))
 
     def pieces(self, left: Point, right: Point) -> list[_Piece]:
         """Pieces from one point to another."""
         p, q = left.plan.policy, right.plan.policy
-        if holds(p, right):
-            return [_Piece(left.at, right.at, p)]
-        if holds(q, left):
-            return [_Piece(left.at, right.at, q)]
+        if is_optimal_at(p, right):
+            return [_Piece(left.value, right.value, p)]
+        if is_optimal_at(q, left):
+            return [_Piece(left.value, right.value, q)]
         middle = self.point(self._crossing(left, right))
-        if right.at - left.at <= self.resolution or (holds(p, middle) and holds(q, middle)):
-            return [_Piece(left.at, middle.at, p), _Piece(middle.at, right.at, q)]
+        if right.value - left.value <= self.resolution or (is_optimal_at(p, middle) and is_optimal_at(q, middle)):
+            return [_Piece(left.value, middle.value, p), _Piece(middle.value, right.value, q)]
         return self.pieces(left, middle) + self.pieces(middle, right)
 
     def _crossing(self, left: Point, right: Point) -> float:
@@ -171,21 +178,24 @@ class Family:
         from scipy.optimize import brentq
 
         def lead(model: TabularModel, discount: float) -> float:
+            """By how much the left policy is better; 0 where neither has a finite value."""
             p, q = (float(_values(model, discount, point.plan.policy).sum()) for point in (left, right))
             return p - q if np.isfinite(p) or np.isfinite(q) else 0.0
 
+        def lead_at(value: float) -> float:
+            return lead(*self.model_at(value))
+
         ends = lead(left.model, left.discount), lead(right.model, right.discount)
+        low, high = left.value, right.value
         if ends[0] > 0 > ends[1] and np.isfinite(ends).all():
-            margin, width = self.resolution / 2, right.at - left.at
+            margin, width = self.resolution / 2, high - low
             if self.affine:
-                root = left.at + width * ends[0] / (ends[0] - ends[1])
+                root = low + width * ends[0] / (ends[0] - ends[1])
             else:
-                root = float(
-                    brentq(lambda value: lead(*self.at(value)), left.at, right.at, xtol=1e-15 * width, rtol=4 * EPS)
-                )
-            if left.at + margin < root < right.at - margin:
+                root = float(brentq(lead_at, low, high, xtol=1e-15 * width, rtol=4 * EPS))
+            if low + margin < root < high - margin:
                 return root
-        return (left.at + right.at) / 2
+        return (low + high) / 2
 
 
 def _values(model: TabularModel, discount: float, policy: Floats) -> Floats:
@@ -196,7 +206,7 @@ def _values(model: TabularModel, discount: float, policy: Floats) -> Floats:
         return np.full(model.n_states, -np.inf)
 
 
-def holds(policy: Floats, point: Point) -> bool:
+def is_optimal_at(policy: Floats, point: Point) -> bool:
     """Whether a policy is optimal at a point."""
     v = point.plan.v
     gap = (v - _values(point.model, point.discount, policy)).max()

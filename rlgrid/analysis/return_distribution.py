@@ -55,9 +55,9 @@ class _Atoms(NamedTuple):
 
 
 class _Moves(NamedTuple):
-    """What can follow under the policy: [M] each, those of state s from ``first[s]`` to ``first[s + 1]``."""
+    """What can follow under the policy, [M] each."""
 
-    first: Ints
+    first: Ints  # [S + 1] where the moves from each state begin
     next_state: Ints
     reward: Floats
     probability: Floats
@@ -133,7 +133,7 @@ def return_distribution(
 
 
 def _moves(model: TabularModel, policy: Floats) -> _Moves:
-    """All that can follow, with each value of a random reward on its own."""
+    """All outcomes under a policy [S, A]; each value of a random reward is one of its own."""
     t = model.tables
     if (t.noise_std > 0).any():
         raise InputError(f"{model.name}: a reward has normal noise; allowed: rewards with finitely many values")
@@ -175,6 +175,7 @@ def _resting(model: TabularModel, policy: Floats, moves: _Moves, *, endless_allo
 
 
 def _starts(model: TabularModel, start: int | None) -> _Atoms:
+    """An episode that has just begun, in each state where it may."""
     if start is not None and not 0 <= start < model.n_states:
         raise InputError(f"start: found {start}; allowed: a state from 0 to {model.n_states - 1}")
     state = np.array([start]) if start is not None else np.flatnonzero(model.start)
@@ -183,7 +184,7 @@ def _starts(model: TabularModel, start: int | None) -> _Atoms:
 
 
 def _arrived(atoms: _Atoms, where: NDArray[np.bool_]) -> tuple[_Atoms, tuple[Floats, Floats]]:
-    """The atoms that are not in certain states; totals and probabilities of the others."""
+    """Split atoms: those outside of the states ``where`` [S]; totals and probabilities [N] of those that are there."""
     there = where[atoms.state]
     kept = _Atoms(atoms.state[~there], atoms.total[~there], atoms.probability[~there])
     return kept, (atoms.total[there], atoms.probability[there])
@@ -192,7 +193,7 @@ def _arrived(atoms: _Atoms, where: NDArray[np.bool_]) -> tuple[_Atoms, tuple[Flo
 def _advance(
     atoms: _Atoms, moves: _Moves, weight: float, same: float, most_atoms: int, name: str
 ) -> tuple[_Atoms, tuple[Floats, Floats]]:
-    """One step of all atoms: those that go on, and totals and probabilities of those that ended."""
+    """One step of all atoms: those that go on; totals and probabilities [K] of those that have ended."""
     length = np.diff(moves.first)[atoms.state]
     if length.sum() > 16 * most_atoms:
         raise _too_many(name, most_atoms)

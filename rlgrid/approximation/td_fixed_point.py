@@ -21,6 +21,7 @@ from rlgrid.errors import InputError, numbers
 from rlgrid.models.checks import check_policy, resolve_discount
 from rlgrid.models.model import TabularModel, as_model
 from rlgrid.planning.graph import recurrent_classes, rows_at
+from rlgrid.planning.linear_system import solve_sparse
 from rlgrid.planning.solve import Source
 
 
@@ -66,7 +67,6 @@ def _visits_within(model: TabularModel, policy: Floats, steps: int) -> Floats:
 def _stationary(model: TabularModel, policy: Floats, stays: NDArray[np.bool_]) -> Floats:
     """d = d P on the one class that is never left, [S]."""
     from scipy.sparse import csc_array, eye_array
-    from scipy.sparse.linalg import spsolve
 
     classes = np.unique(recurrent_classes(rows_at(model, 1.0), policy.ravel() > 0)[stays])
     if len(classes) > 1:
@@ -78,7 +78,7 @@ def _stationary(model: TabularModel, policy: Floats, stays: NDArray[np.bool_]) -
     balance = (model.chain(policy)[0][members][:, members].T - eye_array(len(members))).tolil()
     balance[-1] = 1.0  # the equations add up to 0, so that one of them can make room for: all shares are 1
     shares = np.zeros(model.n_states)
-    shares[members] = spsolve(csc_array(balance), np.eye(len(members))[-1])
+    shares[members] = solve_sparse(csc_array(balance), np.eye(len(members))[-1])
     return np.maximum(shares, 0.0)
 
 

@@ -1,7 +1,4 @@
-"""Plan: a solved model, and how it is written to files and read.
-
-An archive gives the plan back; a CSV table is for other programs.
-"""
+"""Plan: a solved model; it is saved to an archive and loaded from it, or written as a table for other programs."""
 
 from __future__ import annotations
 
@@ -29,10 +26,10 @@ MOST_BYTES = 2**34
 #: A fraction as text, of no more digits than Python reads.
 FRACTION = "-?[0-9]{1,4300}(/[1-9][0-9]{0,4299})?"
 
-#: Arrays of a plan: their kind, and the axes that they share.
+#: Arrays of a plan: the kind of their numbers, as NumPy's ``dtype.kind`` says it, and their axes.
 _ARRAYS = {"v": ("f", "S"), "q": ("f", "SA"), "policy": ("f", "SA"), "optimal_actions": ("b", "SA")}
 
-#: Kinds of its single values; those that may be missing.
+#: Single values of a plan, with the kinds that each may have; and what may be missing.
 _VALUES = {
     "bound": "fi",
     "iterations": "i",
@@ -46,7 +43,7 @@ _OPTIONAL = ("horizon", "gain", "shape", "actions", "exact_v")
 
 
 class ActionTables(NamedTuple):
-    """What a plan says of actions, [S, A] each."""
+    """What a plan says about actions, [S, A] each; :class:`Plan` explains them."""
 
     q: Floats
     policy: Floats
@@ -60,10 +57,11 @@ class Plan:
     Attributes:
         v: optimal values [S]; with a horizon, for that many steps to go.
         q: action values [S, A]; -inf where an action is not available.
-        policy: [S, A], the first of ``optimal_actions`` whose q is within 1e-12 of the best, relative to the rewards
-            and values that add up to it; mixed with epsilon times the uniform policy where epsilon > 0. At discount
-            1, where waiting is free, it goes to where it pays to leave, and where such actions would never end, one
-            that leads to an end takes their place. With a horizon it is the policy of the first step.
+        policy: [S, A], one action in each state: the first of ``optimal_actions`` whose q is within 1e-12 of the best,
+            relative to the rewards and values that add up to it; mixed with epsilon times the uniform policy where
+            epsilon > 0. At discount 1, where waiting is free, the action leads to a cell that it pays to leave; and
+            where these actions would never end an episode, others that are as good and lead to an end take their
+            place. With a horizon it is the policy of the first step.
         optimal_actions: bool [S, A], every action that the certified bound cannot rule out: those whose q is at
             least max q - 2 bound, less rounding. All optimal actions are among them. Where the bound is
             infinite, ``tol`` takes its place and nothing is proven. At discount 1 an action that only waits counts.
@@ -85,7 +83,7 @@ class Plan:
     method: str
     epsilon: float
     horizon: int | None
-    tables: Callable[[], ActionTables] = field(repr=False)  # for large maps: made when one of them is asked for
+    tables: Callable[[], ActionTables] = field(repr=False)  # called when one is asked for: on large maps they take long
     shape: tuple[int, int] | None = None
     actions: tuple[str, ...] | None = None
     exact_v: tuple[Fraction, ...] | None = field(default=None, repr=False)
@@ -147,47 +145,11 @@ class Plan:
         write_whole(path, _table(self).encode())
 
 
-def _check(saved: Mapping[str, NDArray[Any]], path: PathName) -> None:
-    """Refuse an archive whose keys, kinds or sizes are not those of a plan."""
-    for name in (*_ARRAYS, *_VALUES):
-        if name not in _OPTIONAL and name not in saved:
-            raise InputError(f"{path}: not a plan: {name} is missing; allowed: what Plan.save has written")
-    if unknown := sorted(saved.keys() - {*_ARRAYS, *_VALUES, *_OPTIONAL}):
-        raise InputError(f"{path}: not a plan: found {unknown[0]!r:.40}; allowed: what Plan.save has written")
-    sizes = dict(zip("SA", saved["q"].shape, strict=False))
-    for name, (letter, axes) in _ARRAYS.items():
-        array = saved[name]
-        if array.dtype.kind != letter or array.shape != tuple(sizes.get(axis, -1) for axis in axes):
-            raise InputError(f"{path}: not a plan: {name} has {array.dtype} {array.shape}; allowed: [S] and [S, A]")
-    for name, letters in _VALUES.items():
-        if name in saved and (saved[name].ndim or saved[name].dtype.kind not in letters):
-            raise InputError(
-                f"{path}: not a plan: {name} is {saved[name].dtype} {saved[name].shape}; allowed: one value"
-            )
-    n_states, n_actions = saved["q"].shape
-    if not n_actions:
-        raise InputError(f"{path}: not a plan: q is {saved['q'].shape}; allowed: [S, A] with one action at least")
-    shape = saved.get("shape", np.array([1, n_states]))
-    if shape.shape != (2,) or shape.dtype.kind not in "iu" or shape.min() < 1 or shape.prod() != n_states:
-        raise InputError(f"{path}: not a plan: shape is {shape.tolist()}; allowed: two sizes of {n_states} cells")
-    exact = saved.get("exact_v", np.full(n_states, "0"))
-    if exact.shape != (n_states,) or not all(re.fullmatch(FRACTION, str(text)) for text in exact):
-        raise InputError(f"{path}: not a plan: exact_v; allowed: {n_states} fractions")
-    names = saved.get("actions", np.full(n_actions, ""))
-    if names.shape != (n_actions,) or names.dtype.kind != "U":
-        raise InputError(f"{path}: not a plan: actions are {names.dtype} {names.shape}; allowed: {n_actions} names")
-    if not saved["bound"] >= 0:
-        raise InputError(f"{path}: not a plan: bound is {saved['bound']}; allowed: at least 0")
-
-
-def _plain(name: str, array: NDArray[Any]) -> Any:
-    """An array stays one where a plan has an array; else it becomes a number, a text, or a tuple of these."""
-    if name in _ARRAYS:
-        return array
-    return array.item() if array.ndim == 0 else tuple(array.tolist())
+# -- archives --------------------------------------------------------------------------------------------------------
 
 
 def _read(path: PathName) -> Mapping[str, NDArray[Any]]:
+    """The arrays of an archive, by name."""
     from zipfile import ZipFile
 
     try:
@@ -206,6 +168,51 @@ def _read(path: PathName) -> Mapping[str, NDArray[Any]]:
         raise InputError(
             f"{path}: not a plan, or damaged: {' '.join(str(error).split()) or type(error).__name__}"
         ) from None
+
+
+def _check(saved: Mapping[str, NDArray[Any]], path: PathName) -> None:
+    """Refuse an archive whose names, kinds or sizes are not those of a plan."""
+    for name in (*_ARRAYS, *_VALUES):
+        if name not in _OPTIONAL and name not in saved:
+            raise _no_plan(path, f"{name} is missing", "what Plan.save has written")
+    if unknown := sorted(saved.keys() - {*_ARRAYS, *_VALUES, *_OPTIONAL}):
+        raise _no_plan(path, f"found {unknown[0]!r:.40}", "what Plan.save has written")
+    sizes = dict(zip("SA", saved["q"].shape, strict=False))
+    for name, (kind, axes) in _ARRAYS.items():
+        array = saved[name]
+        if array.dtype.kind != kind or array.shape != tuple(sizes.get(axis, -1) for axis in axes):
+            raise _no_plan(path, f"{name} has {array.dtype} {array.shape}", "[S] and [S, A]")
+    for name, kinds in _VALUES.items():
+        if name in saved and (saved[name].ndim or saved[name].dtype.kind not in kinds):
+            raise _no_plan(path, f"{name} is {saved[name].dtype} {saved[name].shape}", "one value")
+    n_states, n_actions = saved["q"].shape
+    if not n_actions:
+        raise _no_plan(path, f"q is {saved['q'].shape}", "[S, A] with one action at least")
+    shape = saved.get("shape", np.array([1, n_states]))
+    if shape.shape != (2,) or shape.dtype.kind not in "iu" or shape.min() < 1 or shape.prod() != n_states:
+        raise _no_plan(path, f"shape is {shape.tolist()}", f"two sizes of {n_states} cells")
+    exact = saved.get("exact_v", np.full(n_states, "0"))
+    if exact.shape != (n_states,) or not all(re.fullmatch(FRACTION, str(text)) for text in exact):
+        raise _no_plan(path, "exact_v", f"{n_states} fractions")
+    names = saved.get("actions", np.full(n_actions, ""))
+    if names.shape != (n_actions,) or names.dtype.kind != "U":
+        raise _no_plan(path, f"actions are {names.dtype} {names.shape}", f"{n_actions} names")
+    if not saved["bound"] >= 0:
+        raise _no_plan(path, f"bound is {saved['bound']}", "at least 0")
+
+
+def _no_plan(path: PathName, found: str, allowed: str) -> InputError:
+    return InputError(f"{path}: not a plan: {found}; allowed: {allowed}")
+
+
+def _plain(name: str, array: NDArray[Any]) -> Any:
+    """An array stays one where a plan has an array; else it becomes a number, a text, or a tuple of these."""
+    if name in _ARRAYS:
+        return array
+    return array.item() if array.ndim == 0 else tuple(array.tolist())
+
+
+# -- tables for other programs ---------------------------------------------------------------------------------------
 
 
 def _table(plan: Plan) -> str:
