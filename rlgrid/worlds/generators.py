@@ -18,6 +18,7 @@ from rlgrid.worlds.world import FLOOR, START, WALL, Cell, RewardRules, Slip, Wor
 #: Most rows and most columns of a generated world.
 LONGEST = 3000
 
+#: The goal's symbol.
 GOAL = "G"
 
 
@@ -30,6 +31,8 @@ class Kind(NamedTuple):
 
 
 class _Option(NamedTuple):
+    """The range of an option's value; ``whole``: whole numbers only."""
+
     lowest: int
     highest: int
     whole: bool
@@ -83,7 +86,7 @@ def generate_world(kind: str, size: tuple[int, int], seed: int = 0, **options: f
         source=f"rlgrid generator {kind} ({KINDS[kind].words}), size {n_rows}x{n_cols}, seed {seed}{settings}",
         discount=0.99,
         actions=["up", "right", "down", "left"],
-        map=_drawn(open_cells),
+        map=_map_text(open_cells),
         reward=RewardRules(step=Reward((step,))),
         cells={GOAL: Cell(enter=Reward((Fraction(1),)), terminal=True)},
         slip=Slip(turn={"0": 1 - slip, "90": slip / 2, "-90": slip / 2}) if slip else None,
@@ -124,7 +127,7 @@ def _checked_option(name: str, found: object, known: dict[str, Fraction]) -> Fra
     return value
 
 
-def _drawn(open_cells: Bools) -> str:
+def _map_text(open_cells: Bools) -> str:
     """The map of a world, with S in the first open cell and G in the last."""
     n_rows, n_cols = open_cells.shape
     text = np.full((n_rows, n_cols + 1), ord("\n"), dtype=np.uint8)
@@ -159,15 +162,15 @@ def _wilson_maze(shape: tuple[int, int], stream: Stream) -> Bools:
 
 
 def _rooms_of(shape: tuple[int, int]) -> tuple[int, int]:
-    """The rooms of a maze are the cells in even rows and columns."""
+    """Rows and columns of rooms in a maze: its rooms are the cells in even rows and columns."""
     return (shape[0] + 1) // 2, (shape[1] + 1) // 2
 
 
 def _carved(way: NDArray[np.int8], shape: tuple[int, int]) -> Bools:
     """The open cells of a maze: its rooms and, between each room and the one that its way leads to, a passage.
 
-    Where the number of rows or columns is even, the rooms at the far edge are two cells long, so that no edge is
-    a wall of its own.
+    Where the number of rows or columns is even, the rooms at the far edge are two cells long: the last row or column
+    would be nothing but wall otherwise.
     """
     from rlgrid.worlds.mazes import STEPS
 
@@ -212,7 +215,7 @@ def _rooms(shape: tuple[int, int], stream: Stream, room_size: Fraction) -> Bools
 
 
 def _spans(length: int, room_size: int) -> tuple[Ints, Ints]:
-    """Where rooms begin and end along one axis, with a wall at each end but the last; the last room takes the rest."""
+    """Where rooms begin and end along one axis, [rooms] each; a wall stands at each end but that of the last room."""
     begin = np.arange(0, length, room_size + 1)
     return begin, np.append(begin[1:] - 1, length)
 

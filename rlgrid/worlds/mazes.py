@@ -1,7 +1,7 @@
-"""Random walks and searches on a grid of rooms: what the generators of worlds are made of.
+"""Random spanning trees on a grid of rooms, which the generators make mazes of.
 
-Rooms are numbered row by row. ``way`` [rooms] holds for each room the direction in which its tree leads on to the
-root; directions are numbered as in ``STEPS``.
+Rooms are numbered row by row. ``way`` [rooms] holds for each room the direction of the next room on the tree's way to
+its root; directions are numbered as in ``STEPS``.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ def neighbor(room: int, direction: int, n_rows: int, n_cols: int) -> int:
 
 @compiled
 def depth_first_tree(way: Ways, n_rows: int, n_cols: int, stream: Stream) -> None:
-    """Grow a tree from the root: on to a random new neighbor while there is one, else one room back.
+    """Grow a tree by depth-first search from the root: to a random new neighbor, or one room back where none is left.
 
-    ``way`` is NEW everywhere but in the root; it leads back, so no stack is needed.
+    ``way`` is NEW everywhere but in the root, where it is ROOT. As it leads back to the root, no stack is needed.
     """
     room = 0
     while way[room] != ROOT:
@@ -70,9 +70,9 @@ def depth_first_tree(way: Ways, n_rows: int, n_cols: int, stream: Stream) -> Non
 def loop_erased_walk(
     way: Ways, inside: NDArray[np.bool_], start: int, n_rows: int, n_cols: int, stream: Stream
 ) -> None:
-    """Walk at random from a room until one is inside; then all rooms on the way, without its loops, are inside too.
+    """Walk at random from a room until one is inside; then mark the rooms on the way, without its loops, as inside.
 
-    ``way`` keeps the direction in which each room was left last, which is what erases the loops.
+    ``way`` keeps the direction in which each room was left last: following it skips the loops.
     """
     room = start
     while not inside[room]:
@@ -89,6 +89,6 @@ def loop_erased_walk(
 
 @compiled
 def uniform_tree(way: Ways, inside: NDArray[np.bool_], n_rows: int, n_cols: int, stream: Stream) -> None:
-    """A spanning tree, each with the same probability (Wilson, STOC 1996); only the root is inside at first."""
+    """A spanning tree, drawn uniformly from all (Wilson, STOC 1996); only the root is inside at first."""
     for start in range(len(way)):
         loop_erased_walk(way, inside, start, n_rows, n_cols, stream)

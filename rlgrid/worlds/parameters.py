@@ -1,4 +1,4 @@
-"""The numbers of a world, by name: the same world with one of them changed."""
+"""A world with one of its numbers changed; numbers are named as in the world's file."""
 
 from __future__ import annotations
 

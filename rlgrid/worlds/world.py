@@ -35,7 +35,7 @@ MOVES = {**HEADINGS, "stay": (0, 0)}
 
 
 class _Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, dict=True):
-    """Frozen, keyword-only, no unknown keys; ``dict`` so that derived arrays are computed once."""
+    """A frozen record from a file, without unknown keys; ``dict`` lets ``cached_property`` keep derived arrays."""
 
 
 class Leave(_Struct, frozen=True):
@@ -255,7 +255,11 @@ def load_world(name: str | os.PathLike[str]) -> World:
 
 
 def check_world(world: World) -> None:
-    """Everything that a type cannot say; raises ``ValueError`` with a sentence that follows the file's name."""
+    """Check what types cannot say.
+
+    Raises:
+        InputError: a sentence that follows the file's name.
+    """
     _check_actions(world)
     _check_map(world)
     _check_numbers(world)
