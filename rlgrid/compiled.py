@@ -38,8 +38,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 #: Numba's error model: a division by zero gives inf or nan instead of raising, which rules never rely on.
 OPTIONS = {"forceinline": True, "error_model": "numpy"}
 
-#: Every file whose code can end up in compiled code. A test checks that all kernels and rules stand in these files, and
-#: that these files import nothing else of rlgrid that compiled code could read, such as a constant.
+#: Every file whose code can end up in compiled code. A test checks that all kernels and rules stand in these files and
+#: that they read nothing, such as a constant, from other files of rlgrid.
 SOURCES = (
     "arrays.py",
     "batch.py",
@@ -231,7 +231,8 @@ def _code_hash(known: Path) -> str:
     """
     if __name__ not in _SOURCES:
         raise FileNotFoundError(errno.ENOENT, "no sources", str(Path(__file__).parent))
-    versions = f"{sys.implementation.cache_tag} numba {numba.__version__} numpy {np.__version__}".encode()
+    python = f"{sys.implementation.cache_tag}-O{sys.flags.optimize}"  # -O leaves assertions out
+    versions = f"{python} numba {numba.__version__} numpy {np.__version__}".encode()
     as_they_stand = _hash(versions, *(part for name, text in _SOURCES.items() for part in (name.encode(), text)))
     with suppress(OSError):
         found = re.fullmatch(rb"%b ([0-9a-f]{32})" % as_they_stand.encode(), known.read_bytes())
