@@ -1,14 +1,18 @@
-"""Rules chosen by the type of their first argument, in plain Python and in compiled code alike.
+"""Choices: rules that the type of their first argument picks, and the names that recipes call choices by.
 
 A rule is one name (``value``, ``rate``, ``land``, ...) with one plain function for each choice; the *type* of a small
-NamedTuple picks the function. ``rlgrid.compiled`` tells Numba about every rule made here, so that the very same
-functions run compiled. This module knows nothing of Numba, and importing it costs nothing.
+NamedTuple picks the function, in plain Python and in compiled code alike: ``rlgrid.compiled`` tells Numba about every
+rule made here, so that the very same functions run compiled. This module knows nothing of Numba, and importing it costs
+nothing.
+
+A recipe names choices by family: ``target = "greedy"``, ``behavior = { kind = "softmax", temperature = 1 }``. Whoever
+writes a choice registers its name beside its record, with a function that makes the record.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -98,3 +102,25 @@ def unsigned(index: int) -> int:
     of a vector environment's step.
     """
     return index
+
+
+class Named(NamedTuple):
+    """A choice as recipes know it."""
+
+    make: Callable[..., Any]  # makes its record; what it is called with depends on the family
+    traits: frozenset[str]  # what recipes have to know of it, to see whether choices go together
+    keys: type[Any] | None  # the struct of its settings, where a recipe writes it as a table
+
+
+#: Every choice that a recipe can name, by its family and its name.
+NAMED: dict[str, dict[str, Named]] = {}
+
+
+def named(family: str, name: str, *traits: str, keys: type[Any] | None = None) -> Callable[[F], F]:
+    """Decorate the function that makes a choice with the name that recipes call it by."""
+
+    def add(make: F) -> F:
+        NAMED.setdefault(family, {})[name] = Named(make, frozenset(traits), keys)
+        return make
+
+    return add

@@ -24,5 +24,5 @@ def agents(name: Annotated[str | None, typer.Argument(help="Show one recipe.")] 
     recipes = [read_recipe(found, {}) for found in library.names("agents")]
     if json:
         return print_json([msgspec.to_builtins(recipe) for recipe in recipes])
-    rows = [(r.name, r.feed, r.credit, r.source) for r in recipes]
+    rows = [(r.name, r.feed.kind, r.credit, r.source) for r in recipes]
     print_table(("agent", "feed", "credit", "source"), rows)

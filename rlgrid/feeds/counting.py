@@ -13,6 +13,7 @@ from rlgrid.environments.spaces import Spaces
 from rlgrid.feeds.feed import Chunk
 from rlgrid.feeds.rollout import Rollout
 from rlgrid.learning.actor import TableActor
+from rlgrid.learning.feed_keys import CountingKeys
 from rlgrid.models.counting import summarized
 from rlgrid.models.model import TabularModel
 
@@ -23,39 +24,29 @@ if TYPE_CHECKING:
 class Counting:
     """Steps through an environment; a model is counted from all of them, and solved anew every so many steps.
 
-    With ``prior`` = 0 the agent takes the likeliest model for the true one (certainty equivalence); with a prior its
-    posterior's mean, or with ``sample`` a draw from it (posterior sampling: Strens 2000; Osband et al. 2013). Actions
-    of which nothing is known keep the agent's initial value.
+    With a ``prior`` of 0 the agent takes the maximum-likelihood model for the true one (certainty equivalence); with a
+    prior its posterior's mean, or with ``posterior = "sample"`` a draw from it (posterior sampling: Strens 2000; Osband
+    et al. 2013). Actions of which nothing is known keep the agent's initial value.
 
     Args:
         env: as for :class:`rlgrid.Rollout`.
-        every: steps between two solutions.
-        method: of :func:`rlgrid.solve`.
-        prior, prior_reward: of :meth:`rlgrid.TabularModel.from_batch`.
-        sample: draw from the posterior.
+        keys: how often and by which method a model is solved, and the prior of :meth:`rlgrid.TabularModel.from_batch`.
         initial_value: of an action of which nothing is known.
-        episode_length, seed, spaces: as for the rollout.
+        seed, spaces: as for the rollout.
     """
 
     def __init__(
         self,
         env: gymnasium.Env[Any, Any] | TabularModel,
+        keys: CountingKeys,
         *,
-        every: int,
-        method: str,
-        prior: float,
-        prior_reward: float,
-        sample: bool,
         initial_value: float,
-        episode_length: int | None,
         seed: int,
         spaces: Spaces | None = None,
     ) -> None:
-        self.rollout = Rollout(env, episode_length=episode_length, seed=seed, spaces=spaces)
+        self.rollout = Rollout(env, episode_length=keys.episode_length, seed=seed, spaces=spaces)
         self.model: TabularModel | None = self.rollout.model  # the true one, for observers; the agent does not see it
-        self.every, self.method, self.initial_value = every, method, initial_value
-        self.prior, self.prior_reward, self.sample = prior, prior_reward, sample
-        self.seed = seed
+        self.keys, self.initial_value, self.seed = keys, initial_value, seed
         self.taken = np.zeros(1, dtype=np.int64)
         self._seen = empty_batch(0)  # counted up to the latest solution, so that the length of chunks does not matter
         self._new: list[Batch] = []  # since then
@@ -66,7 +57,7 @@ class Counting:
 
     def advance(self, agent: TableActor, max_steps: int, max_episodes: int, *, record: bool) -> Chunk:
         """Act, count, and solve where it is due."""
-        left = self.every - int(self.taken[0]) % self.every
+        left = self.keys.every - int(self.taken[0]) % self.keys.every
         chunk = self.rollout.advance(agent, min(max_steps, left), max_episodes, record=True)
         assert chunk.batch is not None
         self._new.append(chunk.batch)
@@ -84,12 +75,12 @@ class Counting:
         model = TabularModel.from_batch(
             self._seen,
             *agent.shape,
-            prior=self.prior,
-            prior_reward=self.prior_reward,
-            seed=np.random.default_rng([self.seed, int(self.taken[0])]) if self.sample else None,
-            available=available if self.prior else None,
+            prior=self.keys.prior,
+            prior_reward=self.keys.prior_reward,
+            seed=np.random.default_rng([self.seed, int(self.taken[0])]) if self.keys.posterior == "sample" else None,
+            available=available if self.keys.prior else None,
         )
-        q = solve(model, self.method, discount=agent.learner.discount, tol=1e-6).q
+        q = solve(model, self.keys.method, discount=agent.learner.discount, tol=1e-6).q
         table[...] = np.where(available, np.where(model.available, q, self.initial_value), -np.inf)
 
     def make_room(self, seen: int, new: int) -> None:

@@ -12,6 +12,7 @@ from rlgrid.feeds.rollout import Rollout
 from rlgrid.feeds.solution import Solution
 from rlgrid.feeds.sweep import Sweep
 from rlgrid.learning.agent import Agent
+from rlgrid.learning.feed_keys import CountingKeys, ReplayKeys, SolutionKeys, SweepKeys
 from rlgrid.models.model import TabularModel
 
 if TYPE_CHECKING:
@@ -29,33 +30,22 @@ def feed_for(agent: Agent, env: gymnasium.Env[Any, Any] | TabularModel, spaces: 
     Raises:
         InputError: for an agent that learns from a recorded batch, or an environment that does not fit.
     """
-    recipe, method = agent.recipe, agent.recipe.method or "auto"
+    recipe, keys = agent.recipe, agent.recipe.feed
     spaces = agent.spaces_for(env) if spaces is None else spaces
     model_or_env = env if spaces.model is None else spaces.model
-    if recipe.feed == "sweep":
+    if isinstance(keys, SweepKeys):
         return Sweep(model_or_env)
-    if recipe.feed == "replay":
+    if isinstance(keys, ReplayKeys):
         raise InputError(f"{recipe.name}: it learns from a recorded batch; allowed: train(..., batch=...), in Python")
-    if recipe.feed == "solution":
-        return Solution(model_or_env, method)
-    if recipe.feed == "counting":
-        return Counting(
-            env,
-            every=recipe.solve_every,
-            method=method,
-            prior=recipe.prior,
-            prior_reward=recipe.prior_reward,
-            sample=recipe.posterior == "sample",
-            initial_value=recipe.initial_value,
-            episode_length=recipe.episode_length,
-            seed=agent.env_seed,
-            spaces=spaces,
-        )
+    if isinstance(keys, SolutionKeys):
+        return Solution(model_or_env, keys.method)
+    if isinstance(keys, CountingKeys):
+        return Counting(env, keys, initial_value=recipe.initial_value, seed=agent.env_seed, spaces=spaces)
     return Rollout(
         env,
-        starts=recipe.starts,
-        episode_length=recipe.episode_length,
-        episodes_per_pair=recipe.episodes_per_pair,
+        starts=keys.starts,
+        episode_length=keys.episode_length,
+        episodes_per_pair=keys.episodes_per_pair,
         seed=agent.env_seed,
         spaces=spaces,
     )

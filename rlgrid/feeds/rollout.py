@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rlgrid.batch import Batch, empty_batch, joined
-from rlgrid.environments.changing import ChangingGridWorld, current
+from rlgrid.environments.changing import ChangingGridWorld, scheduled_world
 from rlgrid.environments.grid_world import GridWorld
 from rlgrid.environments.spaces import Indexed, Spaces, spaces_of
 from rlgrid.errors import InputError, check_seed, whole
@@ -114,7 +114,7 @@ class Rollout:
         if not self.schedule:
             return NO_LIMIT
         taken, world = int(self.position.steps[0]), int(self.position.world[0])
-        world = self.position.world[0] = current(self.schedule, world, taken, int(self.position.state[0]))
+        world = self.position.world[0] = scheduled_world(self.schedule, world, taken, int(self.position.state[0]))
         self.model = self.schedule[world][1]
         return max(1, self.schedule[world + 1][0] - taken) if world + 1 < len(self.schedule) else NO_LIMIT
 

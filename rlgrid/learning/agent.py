@@ -55,10 +55,10 @@ class Agent(TableActor):
         env_seed, *streams = np.random.SeedSequence(seed).spawn(3)
         self.env_seed = int(env_seed.generate_state(1)[0])
         self._known: tuple[ref[Any], Spaces] | None = None
-        self.policies, tally = policies(recipe, policy, behavior, n_states, n_actions)
+        self.policies = policies(recipe, policy, behavior, n_states, n_actions)
         made = [new_stream(child) for child in streams]
         learner = assemble(recipe, self.policies, n_states, n_actions, discount, available, made[1], features)
-        super().__init__(learner._replace(tally=tally), self.policies.behavior, n_actions, made)
+        super().__init__(learner, self.policies.behavior, n_actions, made)
 
     def remember(self, env: gymnasium.Env[Any, Any] | TabularModel, spaces: Spaces) -> None:
         """Keep what was found out about an environment, so that no model is made twice.

@@ -13,11 +13,12 @@ from rlgrid.environments.spaces import Spaces, spaces_of
 from rlgrid.errors import InputError, check_seed, one_of
 from rlgrid.learning.agent import Agent
 from rlgrid.learning.build import check_coverage
+from rlgrid.learning.feed_keys import RolloutKeys
 from rlgrid.learning.policies import uniform
-from rlgrid.learning.recipe import read_recipe, step_size_keys
+from rlgrid.learning.recipe import read_recipe
 from rlgrid.models.checks import check_probabilities, resolve_discount
 from rlgrid.models.model import TabularModel
-from rlgrid.rules.step_sizes import Constant, Harmonic, Polynomial, as_step_size
+from rlgrid.rules.step_sizes import Constant, Harmonic, Polynomial, as_step_size, step_size_keys
 
 if TYPE_CHECKING:
     import gymnasium
@@ -87,7 +88,7 @@ def load_agent(
     if policy is not None and isinstance(chosen.behavior, int | float):
         behavior = (1.0 - chosen.behavior) * policy + chosen.behavior * uniform(spaces.available)
     model = spaces.model
-    if policy is not None and behavior is not None and chosen.correction not in ("none", "tree_backup"):
+    if policy is not None and behavior is not None and chosen.is_a("correction", "ratios"):
         check_coverage(policy, behavior, spaces)
     known = (model.shape, model.terminal) if model is not None else (None, None)
     features = given.get("features", chosen.features)
@@ -106,7 +107,7 @@ def load_agent(
     except MemoryError as error:
         raise InputError(f"{chosen.name}: out of memory: {error}; allowed: a smaller n or model_memory") from None
     agent.remember(env, spaces)
-    waits = chosen.feed == "rollout" and chosen.target == "return"
+    waits = isinstance(chosen.feed, RolloutKeys) and chosen.is_a("target", "whole_episode")
     if waits and model is not None and not episodes_end(agent, model):
         raise InputError(
             f"{chosen.name}: in {model.name} episodes never end, and a return has to; "

@@ -3,27 +3,43 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Literal
+from functools import reduce
+from importlib import import_module
+from operator import or_
+from pkgutil import iter_modules
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import msgspec
 
-from rlgrid import library
+from rlgrid import library, rules
 from rlgrid.approximation.features import FeatureKeys
+from rlgrid.choices import NAMED
 from rlgrid.errors import MOST, whole
-from rlgrid.learning.recipe_keys import (
-    BehaviorKeys,
-    EpsilonKeys,
-    HarmonicEpsilon,
-    HarmonicSize,
-    LinearEpsilon,
-    PolynomialEpsilon,
-    PolynomialSize,
-    SoftmaxBehavior,
-    StepSizeKeys,
-    UpperConfidenceBehavior,
-)
-from rlgrid.rules.step_sizes import Constant, Harmonic, Polynomial, StepSize, as_step_size
+from rlgrid.learning.feed_keys import CountingKeys, FeedKeys, ReplayKeys, RolloutKeys, SolutionKeys, SweepKeys, gather
+from rlgrid.rules.step_sizes import as_step_size, to_step_size
 from rlgrid.toml import Keys, convert, parse_toml, plain, read_text
+
+for _file in iter_modules(rules.__path__):
+    import_module(f"rlgrid.rules.{_file.name}")  # each names its choices
+
+if TYPE_CHECKING:
+    TargetName: TypeAlias = str
+    CorrectionName: TypeAlias = str
+    CreditName: TypeAlias = str
+    StepSizeKeys: TypeAlias = float | Keys
+    EpsilonKeys: TypeAlias = float | Keys
+    BehaviorKeys: TypeAlias = Keys
+else:  # the names and tables that there are, for the check and its sentences
+
+    def _names(family: str) -> Any:
+        return Literal[tuple(NAMED[family])]
+
+    def _tables(family: str) -> Any:
+        return reduce(or_, (choice.keys for choice in NAMED[family].values()))
+
+    TargetName, CorrectionName, CreditName = _names("target"), _names("correction"), _names("credit")
+    StepSizeKeys, EpsilonKeys = float | _tables("step_size"), float | _tables("epsilon")
+    BehaviorKeys = _tables("behavior")
 
 #: Transitions that a learner keeps for one update, or outcomes of one entry.
 _MOST_ROOM = 1_000_000
@@ -37,23 +53,18 @@ class Recipe(Keys, frozen=True):
 
     name: str
     source: str
-    feed: Literal["sweep", "rollout", "replay", "solution", "counting"]
-    target: Literal["greedy", "double", "next_action", "behavior", "policy", "return"]
+    feed: FeedKeys
+    target: TargetName
     step_size: StepSizeKeys
     n: int = 1
-    correction: Literal["none", "ordinary", "weighted", "per_decision", "tree_backup"] = "none"
-    credit: Literal["entry", "together", "accumulating_trace", "replacing_trace", "dutch_trace", "gradient"] = "entry"
+    correction: CorrectionName = "none"
+    credit: CreditName = "entry"
     features: FeatureKeys | None = None
     trace_decay: float = 0.9
     trace_cut: float = 1e-3
     planning_steps: int = 0
     exploration_bonus: float = 0.0
     model_memory: int = 1
-    method: str | None = None
-    solve_every: int = 1000
-    prior: float = 0.0
-    prior_reward: float = 0.0
-    posterior: Literal["mean", "sample"] = "mean"
     table: Literal["q", "v"] = "q"
     initial_value: float = 0.0
     discount: float | None = None
@@ -63,9 +74,6 @@ class Recipe(Keys, frozen=True):
     improve_every: int | None = None
     improve_within: float | None = None
     visits: Literal["start", "first", "every"] = "every"
-    starts: Literal["world", "exploring", "every_pair"] = "world"
-    episodes_per_pair: int = 1
-    episode_length: int | None = None
     steps: int | None = None
     episodes: int | None = None
     sweeps: int | None = None
@@ -73,6 +81,10 @@ class Recipe(Keys, frozen=True):
     def __post_init__(self) -> None:
         _check_ranges(self)
         _check_choices(self)
+
+    def is_a(self, family: Literal["target", "correction", "credit"], trait: str) -> bool:
+        """Whether a choice has a trait, as its file says where it names it."""
+        return trait in NAMED[family][getattr(self, family)].traits
 
     @property
     def predicts(self) -> bool:
@@ -87,12 +99,17 @@ class Recipe(Keys, frozen=True):
     @property
     def chooses(self) -> bool:
         """Whether it acts by a rule of its own that chooses from the table."""
-        return isinstance(self.behavior, SoftmaxBehavior | UpperConfidenceBehavior)
+        return isinstance(self.behavior, Keys)
 
     @property
-    def traces(self) -> bool:
-        """Whether a trace of recent entries gets the credit."""
-        return self.credit.endswith("_trace")
+    def starts(self) -> str:
+        """Where episodes begin: as the world says, unless a rollout says otherwise."""
+        return self.feed.starts if isinstance(self.feed, RolloutKeys) else "world"
+
+    @property
+    def episode_length(self) -> int | None:
+        """Steps after which episodes are cut off."""
+        return self.feed.episode_length if isinstance(self.feed, RolloutKeys | CountingKeys) else None
 
 
 def _check_ranges(recipe: Recipe) -> None:
@@ -101,117 +118,101 @@ def _check_ranges(recipe: Recipe) -> None:
         value = getattr(recipe, key)
         if isinstance(value, int | float) and not 0 <= value <= 1:
             raise ValueError(f"{key}: found {value:g}; allowed: 0 to 1")
-    _check_exploration(recipe)
-    counts = ("improve_every", "episodes_per_pair", "episode_length", "steps", "episodes", "sweeps", "solve_every")
-    for key in (*counts, "n", "model_memory", "planning_steps"):
+    for key in ("improve_every", "steps", "episodes", "sweeps", "n", "model_memory", "planning_steps"):
         if (value := getattr(recipe, key)) is not None:
             whole(key, value, int(key != "planning_steps"), most=_MOST_ROOM if key in ("n", "model_memory") else MOST)
-    for key in ("improve_within", "exploration_bonus", "prior"):
+    for key in ("improve_within", "exploration_bonus"):
         value = getattr(recipe, key)
         if value is not None and not 0 <= value < float("inf"):
             raise ValueError(f"{key}: found {value:g}; allowed: at least 0")
-    for key in ("initial_value", "prior_reward"):
-        if not abs(value := getattr(recipe, key)) < float("inf"):
-            raise ValueError(f"{key}: found {value}; allowed: a finite number")
-
-
-def _check_exploration(recipe: Recipe) -> None:
-    epsilon, behavior = recipe.epsilon, recipe.behavior
-    if isinstance(epsilon, HarmonicEpsilon | PolynomialEpsilon):
-        power = epsilon.power if isinstance(epsilon, PolynomialEpsilon) else 1.0
-        if not (0 < epsilon.a < float("inf") and -1 < epsilon.b < float("inf") and 0 <= power < float("inf")):
-            found = f"a = {epsilon.a:g}, b = {epsilon.b:g}, power = {power:g}"
-            raise ValueError(f"epsilon: found {found}; allowed: a above 0, b above -1, power at least 0")
-        if not 0 <= epsilon.least <= 1:
-            raise ValueError(f"epsilon: found least = {epsilon.least:g}; allowed: 0 to 1")
-    if isinstance(epsilon, LinearEpsilon) and not (
-        0 <= epsilon.first <= 1 and 0 <= epsilon.last <= 1 and 1 <= epsilon.steps <= MOST
-    ):
-        found = f"first = {epsilon.first:g}, last = {epsilon.last:g}, steps = {epsilon.steps}"
-        raise ValueError(f"epsilon: found {found}; allowed: first and last from 0 to 1, steps 1 to {MOST:,}")
-    if isinstance(behavior, SoftmaxBehavior) and not 0 < behavior.temperature < float("inf"):
-        raise ValueError(f"behavior: found temperature = {behavior.temperature:g}; allowed: above 0")
-    if isinstance(behavior, UpperConfidenceBehavior) and not 0 <= behavior.c < float("inf"):
-        raise ValueError(f"behavior: found c = {behavior.c:g}; allowed: at least 0")
+    if not abs(recipe.initial_value) < float("inf"):
+        raise ValueError(f"initial_value: found {recipe.initial_value}; allowed: a finite number")
 
 
 def _check_choices(recipe: Recipe) -> None:
     """Choices that do not go together."""
-    if recipe.feed == "sweep" and recipe.target in ("next_action", "return"):
-        raise ValueError(f'target: a sweep follows no path; found "{recipe.target}", allowed: greedy, policy')
-    acts_by = [key for key in ("epsilon", "policy") if getattr(recipe, key) is not None]
-    acts_by += ["behavior"] if recipe.chooses else []
-    if recipe.feed == "rollout" and len(acts_by) != 1:
+    if recipe.is_a("target", "needs_policy") and recipe.policy is None and recipe.behavior is None:
         raise ValueError(
-            f"a rollout acts by exactly one of epsilon, behavior and policy; found {' and '.join(acts_by) or 'none'}"
+            f'policy: it is missing; allowed with target = "{recipe.target}": "uniform" or the name of an action'
         )
-    if recipe.feed == "sweep" and not isinstance(recipe.epsilon, int | float | None):
-        raise ValueError("epsilon: a schedule counts what is done in an environment; allowed with a sweep: a number")
-    if recipe.feed == "replay" and (recipe.starts != "world" or recipe.episode_length is not None):
-        raise ValueError("starts, episode_length: a recording is as it is; allowed with a rollout")
-    if recipe.target == "policy" and recipe.policy is None and recipe.behavior is None:
-        raise ValueError('policy: it is missing; allowed with target = "policy": "uniform" or the name of an action')
-    if recipe.table == "v" and (recipe.policy is None or recipe.target not in ("next_action", "return")):
+    if recipe.table == "v" and (recipe.policy is None or not recipe.is_a("target", "follows_path")):
         raise ValueError(
             "table: state values alone choose no action; allowed with a policy and the target next_action or return"
-        )
-    if recipe.table == "v" and recipe.starts != "world" and recipe.correction == "none":
-        raise ValueError(
-            f'starts: "{recipe.starts}" begins with any action, not the policy\'s; allowed with table = "v": "world", '
-            "or a correction"
         )
     if recipe.improves and (recipe.policy is None or recipe.table == "v"):
         raise ValueError(
             "improve_every, improve_within: there is no policy to improve; allowed with policy and table q"
         )
-    if recipe.improves and recipe.feed == "rollout" and recipe.starts != "every_pair":
-        raise ValueError(
-            'improve_every, improve_within: this rollout has no batches; allowed with a sweep or starts = "every_pair"'
-        )
-    if recipe.starts == "every_pair" and (recipe.episode_length is None or recipe.credit != "together"):
-        raise ValueError('starts: "every_pair" needs an episode_length and credit = "together"')
-    if recipe.feed == "sweep" and recipe.credit != "together":
-        raise ValueError('credit: outcomes of a model land together; allowed with a sweep: "together"')
-    if recipe.credit == "together" and recipe.feed == "rollout" and recipe.starts != "every_pair":
-        raise ValueError(
-            'credit: "together" lands at the end of a batch; allowed with a sweep or starts = "every_pair"'
-        )
-    if recipe.feed == "sweep" and (recipe.target == "double" or recipe.behavior is not None or recipe.planning_steps):
-        raise ValueError("double, behavior and planning_steps: a sweep does not act; allowed with a rollout")
     if recipe.improves and recipe.behavior is not None:
         raise ValueError("behavior: found with a policy that is improved; allowed with one that stays, or with epsilon")
+    if isinstance(recipe.feed, SweepKeys):
+        _check_sweep(recipe)
+    elif isinstance(recipe.feed, RolloutKeys):
+        _check_rollout(recipe, recipe.feed)
+    elif not isinstance(recipe.feed, ReplayKeys):
+        _check_solutions(recipe, recipe.feed)
     _check_features(recipe)
     _check_lookahead(recipe)
     _check_credit(recipe)
-    _check_solutions(recipe)
 
 
-def _check_solutions(recipe: Recipe) -> None:
+def _check_sweep(recipe: Recipe) -> None:
+    """What lands together at the end of a sweep over the exact model."""
+    if recipe.is_a("target", "follows_path"):
+        raise ValueError(f'target: a sweep follows no path; found "{recipe.target}", allowed: greedy, policy')
+    if not isinstance(recipe.epsilon, int | float | None):
+        raise ValueError("epsilon: a schedule counts what is done in an environment; allowed with a sweep: a number")
+    if not recipe.is_a("credit", "at_end"):
+        raise ValueError('credit: outcomes of a model land together; allowed with a sweep: "together"')
+    if recipe.is_a("target", "two_tables") or recipe.behavior is not None or recipe.planning_steps:
+        raise ValueError("double, behavior and planning_steps: a sweep does not act; allowed with a rollout")
+
+
+def _check_rollout(recipe: Recipe, feed: RolloutKeys) -> None:
+    """Who acts, where episodes begin, and what that allows."""
+    acts_by = [key for key in ("epsilon", "policy") if getattr(recipe, key) is not None]
+    acts_by += ["behavior"] if recipe.chooses else []
+    if len(acts_by) != 1:
+        raise ValueError(
+            f"a rollout acts by exactly one of epsilon, behavior and policy; found {' and '.join(acts_by) or 'none'}"
+        )
+    if recipe.table == "v" and feed.starts != "world" and recipe.correction == "none":
+        raise ValueError(
+            f'starts: "{feed.starts}" begins with any action, not the policy\'s; allowed with table = "v": "world", '
+            "or a correction"
+        )
+    if feed.starts == "every_pair":
+        if feed.episode_length is None or not recipe.is_a("credit", "at_end"):
+            raise ValueError('starts: "every_pair" needs an episode_length and credit = "together"')
+    elif recipe.improves:
+        raise ValueError(
+            'improve_every, improve_within: this rollout has no batches; allowed with a sweep or starts = "every_pair"'
+        )
+    elif recipe.is_a("credit", "at_end"):
+        raise ValueError(
+            f'credit: "{recipe.credit}" lands at the end of a batch; allowed with a sweep or starts = "every_pair"'
+        )
+
+
+def _check_solutions(recipe: Recipe, feed: SolutionKeys | CountingKeys) -> None:
     """Agents that solve a model rather than update a table."""
     plain = recipe.target == "greedy" and recipe.table == "q" and recipe.credit == "together" and recipe.n == 1
-    solves = recipe.feed in ("solution", "counting")
-    if solves and not (plain and recipe.step_size == 1 and not recipe.planning_steps):
+    if not (plain and recipe.step_size == 1 and not recipe.planning_steps):
         raise ValueError(
-            f'feed: "{recipe.feed}" solves a model; allowed with target = "greedy", step_size = 1, credit = "together"'
+            f'feed: "{feed.kind}" solves a model; allowed with target = "greedy", step_size = 1, credit = "together"'
         )
-    if recipe.feed == "counting" and (recipe.epsilon is None or recipe.starts != "world"):
-        raise ValueError('feed: "counting" acts by the table; allowed with epsilon, and starts = "world"')
-    if recipe.method is not None and not solves:
-        raise ValueError('method: allowed with feed = "solution" or "counting"')
-    if (recipe.prior or recipe.posterior == "sample") and recipe.feed != "counting":
-        raise ValueError('prior, posterior: allowed with feed = "counting"')
-    if recipe.posterior == "sample" and not recipe.prior:
-        raise ValueError('posterior: "sample" needs a prior above 0')
+    if isinstance(feed, CountingKeys) and recipe.epsilon is None:
+        raise ValueError('feed: "counting" acts by the table; allowed with epsilon')
 
 
 def _check_features(recipe: Recipe) -> None:
     """What the gradient of a linear function can be combined with."""
-    if (recipe.credit == "gradient") != (recipe.features is not None):
+    if (recipe.is_a("credit", "features")) != (recipe.features is not None):
         found = "without features" if recipe.features is None else f'"{recipe.credit}"'
         raise ValueError(f'credit: found {found}; allowed: "gradient" where features are given, and only there')
     if recipe.features is None:
         return
-    if recipe.target == "double" or recipe.correction != "none":
+    if recipe.is_a("target", "two_tables") or recipe.correction != "none":
         raise ValueError('features: with target = "double" or a correction they are not allowed; one table, no ratios')
     if recipe.initial_value != 0:
         raise ValueError(
@@ -221,12 +222,12 @@ def _check_features(recipe: Recipe) -> None:
 
 def _check_lookahead(recipe: Recipe) -> None:
     """Windows of several transitions, and what other actions than the target policy's do in them."""
-    far = recipe.n > 1 or recipe.target == "return"
-    if recipe.n > 1 and recipe.target in ("return", "double"):
+    far = recipe.n > 1 or recipe.is_a("target", "whole_episode")
+    if recipe.n > 1 and (recipe.is_a("target", "whole_episode") or recipe.is_a("target", "two_tables")):
         raise ValueError(f'n: found {recipe.n} with target = "{recipe.target}"; allowed: 1')
-    if recipe.n > 1 and recipe.feed == "sweep":
+    if recipe.n > 1 and isinstance(recipe.feed, SweepKeys):
         raise ValueError(f"n: found {recipe.n}; allowed with a sweep, which follows no path: 1")
-    if recipe.visits != "every" and recipe.target != "return":
+    if recipe.visits != "every" and not recipe.is_a("target", "whole_episode"):
         raise ValueError(f'visits: found "{recipe.visits}"; allowed without the target return: "every"')
     if recipe.correction != "none":
         if not far:
@@ -235,8 +236,8 @@ def _check_lookahead(recipe: Recipe) -> None:
             )
         if recipe.target == "next_action" and recipe.table == "q":
             raise ValueError('target: "next_action" cannot be corrected; allowed: greedy, policy, behavior, return')
-        if recipe.correction == "tree_backup" and recipe.table == "v":
-            raise ValueError('correction: "tree_backup" needs action values; allowed with table = "q"')
+        if recipe.is_a("correction", "action_values") and recipe.table == "v":
+            raise ValueError(f'correction: "{recipe.correction}" needs action values; allowed with table = "q"')
     elif recipe.target == "greedy" and recipe.n > 1:
         raise ValueError(
             f"n: found {recipe.n}; a greedy target looks that far only with a correction; "
@@ -251,15 +252,17 @@ def _check_lookahead(recipe: Recipe) -> None:
 
 def _check_credit(recipe: Recipe) -> None:
     """Traces, two tables, and planning."""
-    if recipe.traces and (recipe.n > 1 or recipe.target in ("return", "double") or recipe.feed == "sweep"):
+    trace = recipe.is_a("credit", "trace")
+    one_table = not recipe.is_a("target", "two_tables") and not recipe.is_a("target", "whole_episode")
+    if trace and (recipe.n > 1 or not one_table or isinstance(recipe.feed, SweepKeys)):
         raise ValueError("credit: a trace needs a rollout, n = 1 and a target that bootstraps from one table")
-    if recipe.traces and recipe.behavior is not None and not recipe.chooses and recipe.target != "greedy":
+    if trace and recipe.behavior is not None and not recipe.chooses and recipe.target != "greedy":
         raise ValueError(
             f'credit: a trace of "behavior" needs a target that cuts it; found "{recipe.target}", allowed: greedy'
         )
     if recipe.planning_steps and (recipe.n > 1 or recipe.credit != "entry" or recipe.table == "v"):
         raise ValueError('planning_steps: allowed with n = 1, credit = "entry" and table = "q"')
-    if recipe.planning_steps and recipe.target in ("next_action", "return"):
+    if recipe.planning_steps and recipe.is_a("target", "follows_path"):
         raise ValueError(
             f'planning_steps: in a model nothing follows for target = "{recipe.target}"; '
             "allowed: greedy, double, behavior, policy"
@@ -278,26 +281,7 @@ def read_recipe(name: str | os.PathLike[str], settings: dict[str, Any]) -> Recip
     for given, replaced in (("behavior", "epsilon"), ("epsilon", "behavior")):
         if given in settings and replaced not in settings and isinstance((data | settings).get("behavior"), dict):
             data.pop(replaced, None)  # the other way to choose actions from the table
-    return convert(data | plain(settings), Recipe, where=where)
-
-
-def to_step_size(keys: StepSizeKeys) -> StepSize:
-    """The step size that a recipe's key names."""
-    if isinstance(keys, HarmonicSize):
-        return Harmonic(keys.a, keys.b, keys.per == "entry")
-    if isinstance(keys, PolynomialSize):
-        return Polynomial(keys.a, keys.b, keys.power, keys.per == "entry")
-    return Constant(float(keys))
-
-
-def step_size_keys(step_size: StepSize) -> StepSizeKeys:
-    """The recipe's way to write a step size."""
-    if isinstance(step_size, Constant):
-        return step_size.alpha
-    per: Literal["entry", "update"] = "entry" if step_size.per_entry else "update"
-    if isinstance(step_size, Harmonic):
-        return HarmonicSize(a=step_size.a, b=step_size.b, per=per)
-    return PolynomialSize(a=step_size.a, b=step_size.b, power=step_size.power, per=per)
+    return convert(gather(data, plain(settings), where), Recipe, where=where)
 
 
 def recipe_to_toml(recipe: Recipe) -> str:
@@ -308,5 +292,6 @@ def recipe_to_toml(recipe: Recipe) -> str:
 
 def _toml(value: Any) -> str:
     if isinstance(value, dict):
-        return "{ " + ", ".join(f"{key} = {_toml(item)}" for key, item in value.items()) + " }"
+        items = (f"{key} = {_toml(item)}" for key, item in value.items() if item is not None)
+        return "{ " + ", ".join(items) + " }"
     return msgspec.json.encode(value).decode() if isinstance(value, str) else repr(value)

@@ -11,9 +11,10 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from rlgrid.choices import choice, function, rule, unsigned
+from rlgrid.choices import choice, function, named, rule, rule_with_default, unsigned
 from rlgrid.randomness import Stream, uniform
-from rlgrid.rules.schedules import Schedule, Tally, current
+from rlgrid.rules.schedules import NoTally, Schedule, Tally, current, new_tally
+from rlgrid.toml import Keys
 
 Table: TypeAlias = NDArray[np.float64]
 
@@ -52,6 +53,21 @@ class Softmax(NamedTuple):
     actions: Actions
 
 
+class SoftmaxKeys(Keys, frozen=True, tag_field="kind", tag="softmax"):
+    """``{ kind = "softmax", temperature = 1 }``."""
+
+    temperature: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.temperature < math.inf:
+            raise ValueError(f"found temperature = {self.temperature:g}; allowed: above 0")
+
+
+@named("behavior", "softmax", keys=SoftmaxKeys)
+def _make_softmax(keys: SoftmaxKeys, n_states: int, n_actions: int) -> Softmax:
+    return Softmax(keys.temperature, action_tuple(n_actions))
+
+
 class UpperConfidence(NamedTuple):
     """The action with the greatest q(s, a) + c sqrt(ln t / N(s, a)) (UCB: Sutton & Barto 2e, eq. 2.10).
 
@@ -64,6 +80,21 @@ class UpperConfidence(NamedTuple):
     actions: Actions
 
 
+class UpperConfidenceKeys(Keys, frozen=True, tag_field="kind", tag="ucb"):
+    """``{ kind = "ucb", c = 1 }``."""
+
+    c: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.c < math.inf:
+            raise ValueError(f"found c = {self.c:g}; allowed: at least 0")
+
+
+@named("behavior", "ucb", keys=UpperConfidenceKeys)
+def _make_upper_confidence(keys: UpperConfidenceKeys, n_states: int, n_actions: int) -> UpperConfidence:
+    return UpperConfidence(keys.c, new_tally((n_states, n_actions)), action_tuple(n_actions))
+
+
 class Stored(NamedTuple):
     """A policy kept as an array [S, A]; a learner may improve it (see :class:`rlgrid.rules.update.Improvement`)."""
 
@@ -71,6 +102,22 @@ class Stored(NamedTuple):
 
 
 Behavior: TypeAlias = EpsilonGreedy | ScheduledEpsilonGreedy | Softmax | UpperConfidence | Stored
+
+
+@rule_with_default
+def tally_of(behavior: Any) -> Any:
+    """What a behavior counts, for the learner to keep up to date."""
+    return NoTally()
+
+
+@choice(tally_of, UpperConfidence)
+def _tally_of_upper_confidence(behavior: UpperConfidence) -> Tally:
+    return behavior.tally
+
+
+@choice(tally_of, ScheduledEpsilonGreedy)
+def _tally_of_schedule(behavior: ScheduledEpsilonGreedy) -> Tally:
+    return behavior.schedule.tally
 
 
 @rule

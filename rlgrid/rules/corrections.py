@@ -8,23 +8,35 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple, TypeAlias
 
-from rlgrid.choices import choice, rule, rule_with_default, unsigned
+from rlgrid.choices import choice, named, rule, rule_with_default, unsigned
 from rlgrid.rules.behaviors import (
     Behavior,
+    EpsilonGreedy,
     Table,
     expected,
     probability,
 )
+from rlgrid.rules.ingredients import Ingredients
 
 
 class NoCorrection(NamedTuple):
     """The return counts as it is: on-policy learning."""
 
 
+@named("correction", "none")
+def _make_none(made: Ingredients) -> NoCorrection:
+    return NoCorrection()
+
+
 class OrdinarySampling(NamedTuple):
     """The target is W G, W the product of the ratios pi(a|s) / b(a|s): unbiased (Sutton & Barto 2e, eq. 5.5)."""
 
     policy: Behavior
+
+
+@named("correction", "ordinary", "ratios")
+def _make_ordinary(made: Ingredients) -> OrdinarySampling:
+    return OrdinarySampling(_target_policy(made))
 
 
 class WeightedSampling(NamedTuple):
@@ -36,10 +48,20 @@ class WeightedSampling(NamedTuple):
     policy: Behavior
 
 
+@named("correction", "weighted", "ratios")
+def _make_weighted(made: Ingredients) -> WeightedSampling:
+    return WeightedSampling(_target_policy(made))
+
+
 class PerDecisionSampling(NamedTuple):
     """Every reward is weighted with the ratios of the actions up to it alone (Sutton & Barto 2e, Sec. 5.9)."""
 
     policy: Behavior
+
+
+@named("correction", "per_decision", "ratios")
+def _make_per_decision(made: Ingredients) -> PerDecisionSampling:
+    return PerDecisionSampling(_target_policy(made))
 
 
 class TreeBackup(NamedTuple):
@@ -49,6 +71,18 @@ class TreeBackup(NamedTuple):
     """
 
     policy: Behavior
+
+
+@named("correction", "tree_backup", "action_values")
+def _make_tree_backup(made: Ingredients) -> TreeBackup:
+    return TreeBackup(_target_policy(made))
+
+
+def _target_policy(made: Ingredients) -> Behavior:
+    """The policy that a correction turns returns into: greedy, the one that acts, or the one that is learned about."""
+    if made.recipe.target == "greedy":
+        return EpsilonGreedy(0.0, made.actions)
+    return made.behavior if made.recipe.target == "behavior" else made.policy
 
 
 Correction: TypeAlias = NoCorrection | OrdinarySampling | WeightedSampling | PerDecisionSampling | TreeBackup

@@ -9,10 +9,12 @@ from numpy.typing import NDArray
 
 from rlgrid.arrays import Ints
 from rlgrid.batch import Transition
-from rlgrid.choices import choice, function, rule, rule_with_default, unsigned
+from rlgrid.choices import choice, function, named, rule, rule_with_default, unsigned
 from rlgrid.rules.behaviors import Table
+from rlgrid.rules.ingredients import Ingredients
 from rlgrid.rules.learner import Learner
 from rlgrid.rules.step_sizes import rate
+from rlgrid.rules.targets import Double
 
 
 class Entry(NamedTuple):
@@ -28,6 +30,13 @@ class EntryOfTwo(NamedTuple):
     visits: NDArray[np.float64]  # [S, A] counted by the step size for the second one
 
 
+@named("credit", "entry")
+def _make_entry(made: Ingredients) -> Entry | EntryOfTwo:
+    if isinstance(made.target, Double):
+        return EntryOfTwo(made.target.first, made.target.second, made.target.turn, np.zeros(made.table.shape))
+    return Entry()
+
+
 class Nowhere(NamedTuple):
     """Nothing is learned: acting only."""
 
@@ -37,6 +46,11 @@ class Together(NamedTuple):
 
     total: Table  # [S, C] sum of weight times target
     weight: Table  # [S, C]
+
+
+@named("credit", "together", "at_end")
+def _make_together(made: Ingredients) -> Together:
+    return Together(np.zeros(made.table.shape), np.zeros(made.table.shape))
 
 
 @rule_with_default

@@ -16,6 +16,7 @@ from rlgrid.arrays import Floats, Ints
 from rlgrid.batch import Transition
 from rlgrid.choices import choice, function, rule_with_default, unsigned
 from rlgrid.randomness import Stream, uniform
+from rlgrid.rules.ingredients import Ingredients
 from rlgrid.rules.learner import Learner
 from rlgrid.rules.windows import observe
 
@@ -37,6 +38,27 @@ class Dyna(NamedTuple):
     known: Ints  # [S] states in which something was tried, in order of discovery
     clock: Ints  # [2] transitions so far, and known states
     stream: Stream
+
+
+def new_model(made: Ingredients) -> NoPlanning | Dyna:
+    """An empty model, where a recipe plans on the way."""
+    recipe = made.recipe
+    if not recipe.planning_steps:
+        return NoPlanning()
+    n_states, n_actions = made.table.shape
+    rows, memory = n_states * n_actions, recipe.model_memory
+    return Dyna(
+        steps=recipe.planning_steps,
+        bonus=recipe.exploration_bonus,
+        next_state=np.zeros((rows, memory), np.int64),
+        reward=np.zeros((rows, memory)),
+        terminated=np.zeros((rows, memory), np.bool_),
+        tried=np.zeros(rows, np.int64),
+        last=np.zeros(rows, np.int64),
+        known=np.zeros(n_states, np.int64),
+        clock=np.zeros(2, np.int64),
+        stream=made.stream,
+    )
 
 
 @rule_with_default

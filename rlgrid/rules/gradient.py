@@ -16,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlgrid.arrays import Floats
-from rlgrid.choices import choice, function, unsigned
+from rlgrid.choices import choice, function, named, unsigned
 from rlgrid.rules.behaviors import Table
 from rlgrid.rules.credits import land, land_rest, refresh
+from rlgrid.rules.ingredients import Ingredients
 from rlgrid.rules.learner import Learner
 from rlgrid.rules.step_sizes import rate
 
@@ -29,6 +30,12 @@ class Gradient(NamedTuple):
     weights: Floats  # [K, C]
     active: NDArray[np.int64]  # [S, M] numbers of features
     value: Floats  # [S, M]
+
+
+@named("credit", "gradient", "features")
+def _make_gradient(made: Ingredients) -> Gradient:
+    weights = np.zeros((made.features.size, made.table.shape[1]))
+    return Gradient(weights, made.features.active, made.features.value)
 
 
 @function

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
 from rlgrid.arrays import Ints
-from rlgrid.choices import choice, rule, rule_with_default, unsigned
+from rlgrid.choices import choice, named, rule, rule_with_default, unsigned
+from rlgrid.errors import MOST
+from rlgrid.toml import Keys
 
 
 class NoTally(NamedTuple):
@@ -85,3 +87,69 @@ def _decaying(schedule: Decaying, state: int) -> float:
 def _falling(schedule: Falling, state: int) -> float:
     share: float = min(1.0, schedule.tally.clock[0] / schedule.steps)
     return schedule.first + share * (schedule.last - schedule.first)
+
+
+class HarmonicKeys(Keys, frozen=True, tag_field="kind", tag="harmonic"):
+    """``{ kind = "harmonic", a = 1, b = 0, least = 0, per = "episode" }``: a / (b + k), at most 1."""
+
+    a: float = 1.0
+    b: float = 0.0
+    least: float = 0.0
+    per: Literal["episode", "step", "visit"] = "episode"
+
+    def __post_init__(self) -> None:
+        _check_decay(self.a, self.b, 1.0, self.least)
+
+
+@named("epsilon", "harmonic", keys=HarmonicKeys)
+def _make_harmonic(keys: HarmonicKeys, n_states: int) -> Decaying:
+    return _decay(keys.a, keys.b, 1.0, keys.least, keys.per, n_states)
+
+
+class PolynomialKeys(Keys, frozen=True, tag_field="kind", tag="polynomial"):
+    """``{ kind = "polynomial", a = 1, b = 0, power = 0.5, least = 0, per = "episode" }``: a / (b + k)^power."""
+
+    a: float = 1.0
+    b: float = 0.0
+    power: float = 0.5
+    least: float = 0.0
+    per: Literal["episode", "step", "visit"] = "episode"
+
+    def __post_init__(self) -> None:
+        _check_decay(self.a, self.b, self.power, self.least)
+
+
+@named("epsilon", "polynomial", keys=PolynomialKeys)
+def _make_polynomial(keys: PolynomialKeys, n_states: int) -> Decaying:
+    return _decay(keys.a, keys.b, keys.power, keys.least, keys.per, n_states)
+
+
+class LinearKeys(Keys, frozen=True, tag_field="kind", tag="linear"):
+    """``{ kind = "linear", first = 1, last = 0, steps = 100_000 }``: a straight line, then ``last``."""
+
+    steps: int
+    first: float = 1.0
+    last: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.first <= 1 and 0 <= self.last <= 1 and 1 <= self.steps <= MOST):
+            found = f"first = {self.first:g}, last = {self.last:g}, steps = {self.steps}"
+            raise ValueError(f"found {found}; allowed: first and last from 0 to 1, steps 1 to {MOST:,}")
+
+
+@named("epsilon", "linear", keys=LinearKeys)
+def _make_linear(keys: LinearKeys, n_states: int) -> Falling:
+    return Falling(keys.first, keys.last, keys.steps, new_tally((0, 0)))
+
+
+def _check_decay(a: float, b: float, power: float, least: float) -> None:
+    if not (0 < a < float("inf") and -1 < b < float("inf") and 0 <= power < float("inf")):
+        found = f"a = {a:g}, b = {b:g}, power = {power:g}"
+        raise ValueError(f"found {found}; allowed: a above 0, b above -1, power at least 0")
+    if not 0 <= least <= 1:
+        raise ValueError(f"found least = {least:g}; allowed: 0 to 1")
+
+
+def _decay(a: float, b: float, power: float, least: float, per: str, n_states: int) -> Decaying:
+    tally = new_tally((n_states, 1) if per == "visit" else (0, 0))
+    return Decaying(a, b, power, least, ("episode", "step", "visit").index(per), tally)

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from math import inf
 from numbers import Real
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
-from rlgrid.choices import choice, rule, unsigned
+from rlgrid.choices import NAMED, choice, named, rule, unsigned
 from rlgrid.errors import InputError, shown
+from rlgrid.toml import Keys
 
 
 class RobbinsMonro(NamedTuple):
@@ -107,6 +108,51 @@ def as_step_size(found: StepSize | float, key: str = "step_size", *, most: float
     if isinstance(found, Harmonic):
         return Harmonic(a, b, found.per_entry)
     return Polynomial(a, b, power, found.per_entry)
+
+
+class HarmonicKeys(Keys, frozen=True, tag_field="kind", tag="harmonic"):
+    """``{ kind = "harmonic", a = 1, b = 0, per = "entry" }``: a / (b + k)."""
+
+    a: float = 1.0
+    b: float = 0.0
+    per: Literal["entry", "update"] = "entry"
+
+
+@named("step_size", "harmonic", keys=HarmonicKeys)
+def _make_harmonic(keys: HarmonicKeys) -> Harmonic:
+    return Harmonic(keys.a, keys.b, keys.per == "entry")
+
+
+class PolynomialKeys(Keys, frozen=True, tag_field="kind", tag="polynomial"):
+    """``{ kind = "polynomial", a = 1, b = 0, power = 0.75, per = "entry" }``: a / (b + k)^power."""
+
+    a: float = 1.0
+    b: float = 0.0
+    power: float = 0.75
+    per: Literal["entry", "update"] = "entry"
+
+
+@named("step_size", "polynomial", keys=PolynomialKeys)
+def _make_polynomial(keys: PolynomialKeys) -> Polynomial:
+    return Polynomial(keys.a, keys.b, keys.power, keys.per == "entry")
+
+
+def to_step_size(keys: Any) -> StepSize:
+    """The step size that a recipe's key names: a number, or a table."""
+    if isinstance(keys, int | float):
+        return Constant(float(keys))
+    step_size: StepSize = NAMED["step_size"][keys.__struct_config__.tag].make(keys)
+    return step_size
+
+
+def step_size_keys(step_size: StepSize) -> float | Keys:
+    """The recipe's way to write a step size."""
+    if isinstance(step_size, Constant):
+        return step_size.alpha
+    per: Literal["entry", "update"] = "entry" if step_size.per_entry else "update"
+    if isinstance(step_size, Harmonic):
+        return HarmonicKeys(a=step_size.a, b=step_size.b, per=per)
+    return PolynomialKeys(a=step_size.a, b=step_size.b, power=step_size.power, per=per)
 
 
 @rule

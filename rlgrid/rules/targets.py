@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlgrid.batch import Transition
-from rlgrid.choices import choice, function, rule, unsigned
+from rlgrid.choices import choice, function, named, rule, unsigned
 from rlgrid.randomness import Stream, uniform
 from rlgrid.rules.behaviors import LEAST, Actions, Behavior, Table, expected, greatest, width
+from rlgrid.rules.ingredients import Ingredients
 
 
 class Greedy(NamedTuple):
@@ -23,8 +24,18 @@ class Greedy(NamedTuple):
     actions: Actions
 
 
+@named("target", "greedy")
+def _make_greedy(made: Ingredients) -> Greedy:
+    return Greedy(made.actions)
+
+
 class NextAction(NamedTuple):
     """q(s', a') of the action that follows, or v(s') of a value table: Sarsa, TD(0) (S&B 2e, eqs 6.7 and 6.2)."""
+
+
+@named("target", "next_action", "follows_path")
+def _make_next_action(made: Ingredients) -> NextAction:
+    return NextAction()
 
 
 class Expected(NamedTuple):
@@ -33,8 +44,23 @@ class Expected(NamedTuple):
     policy: Behavior
 
 
+@named("target", "behavior")
+def _make_expected_of_behavior(made: Ingredients) -> Expected:
+    return Expected(made.behavior)
+
+
+@named("target", "policy", "needs_policy")
+def _make_expected_of_policy(made: Ingredients) -> Expected:
+    return Expected(made.policy)
+
+
 class Return(NamedTuple):
     """Nothing: the target is the return itself (Monte Carlo)."""
+
+
+@named("target", "return", "follows_path", "whole_episode")
+def _make_return(made: Ingredients) -> Return:
+    return Return()
 
 
 class Double(NamedTuple):
@@ -48,6 +74,11 @@ class Double(NamedTuple):
     turn: NDArray[np.int64]  # [1] 0: the first table is to move
     stream: Stream
     actions: Actions
+
+
+@named("target", "double", "two_tables")
+def _make_double(made: Ingredients) -> Double:
+    return Double(made.table.copy(), made.table.copy(), np.zeros(1, np.int64), made.stream, made.actions)
 
 
 Target: TypeAlias = Greedy | NextAction | Expected | Return | Double

@@ -10,10 +10,13 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from rlgrid.arrays import Floats, Ints
 from rlgrid.batch import Transition
-from rlgrid.choices import choice, function, rule, unsigned
+from rlgrid.choices import choice, function, named, rule, unsigned
 from rlgrid.rules.credits import is_full, land, note_next
+from rlgrid.rules.ingredients import Ingredients
 from rlgrid.rules.learner import Learner
 from rlgrid.rules.step_sizes import rate
 from rlgrid.rules.targets import follows
@@ -37,7 +40,7 @@ class Dutch(NamedTuple):
 class Trace(NamedTuple):
     """Recent visits of the episode, the latest last."""
 
-    kind: Accumulating | Replacing | Dutch
+    kind: Any  # Accumulating, Replacing, Dutch, or another record with rules for kept and drift
     decay: float  # lambda
     longest: int  # most visits that a target moves
     state: Ints  # [capacity]
@@ -59,6 +62,42 @@ def longest_trace(fade: float, cut: float) -> int:
     if fade == 1.0 or cut == 0.0:
         return 2**62
     return math.floor(math.log(cut) / math.log(fade)) + 1
+
+
+#: Room for visits to begin with; it grows.
+_ROOM = 256
+
+
+def new_trace(kind: Any, made: Ingredients) -> Trace:
+    """An empty trace of a kind, with the decay and the threshold of a recipe."""
+    longest = longest_trace(made.discount * made.recipe.trace_decay, made.recipe.trace_cut)
+    room = min(2 * longest, _ROOM)
+    return Trace(
+        kind=kind,
+        decay=made.recipe.trace_decay,
+        longest=longest,
+        state=np.zeros(room, np.int64),
+        column=np.zeros(room, np.int64),
+        size=np.zeros(room),
+        span=np.zeros(2, np.int64),
+        now=np.zeros(2),
+        ahead=np.zeros(2),
+    )
+
+
+@named("credit", "accumulating_trace", "trace")
+def _make_accumulating(made: Ingredients) -> Trace:
+    return new_trace(Accumulating(), made)
+
+
+@named("credit", "replacing_trace", "trace")
+def _make_replacing(made: Ingredients) -> Trace:
+    return new_trace(Replacing(), made)
+
+
+@named("credit", "dutch_trace", "trace")
+def _make_dutch(made: Ingredients) -> Trace:
+    return new_trace(Dutch(), made)
 
 
 @rule

@@ -10,13 +10,16 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from rlgrid.arrays import Floats, Ints
 from rlgrid.batch import Transition
 from rlgrid.choices import choice, function, rule_with_default, unsigned
 from rlgrid.models.tables import TIE
-from rlgrid.rules.behaviors import Table, greatest
+from rlgrid.rules.behaviors import Stored, Table, greatest
 from rlgrid.rules.credits import is_full, land_rest
 from rlgrid.rules.dyna import learn_from_model
+from rlgrid.rules.ingredients import Ingredients
 from rlgrid.rules.learner import Learner
 from rlgrid.rules.windows import observe
 
@@ -33,6 +36,20 @@ class Improvement(NamedTuple):
     tolerance: float  # converged: no entry moved further than this in a batch
     batches: Ints  # [2] batches since the last improvement; improvements so far
     change: Floats  # [1] how far the farthest entry moved in the last batch
+
+
+#: More batches than any run has.
+_NEVER = 2**62
+
+
+def new_improvement(made: Ingredients) -> NoImprovement | Improvement:
+    """When a recipe improves the stored policy."""
+    recipe = made.recipe
+    if not recipe.improves or not isinstance(made.policy, Stored):
+        return NoImprovement()
+    tolerance = -1.0 if recipe.improve_within is None else recipe.improve_within
+    every = recipe.improve_every or _NEVER
+    return Improvement(made.policy.probability, every, tolerance, np.zeros(2, np.int64), np.zeros(1))
 
 
 @function

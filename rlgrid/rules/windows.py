@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from rlgrid.arrays import Floats, Ints
 from rlgrid.batch import Transition
 from rlgrid.choices import choice, function, rule, unsigned
 from rlgrid.rules.corrections import correct, corrected
 from rlgrid.rules.credits import is_full, land, note_next
+from rlgrid.rules.ingredients import Ingredients
 from rlgrid.rules.learner import Learner
-from rlgrid.rules.targets import bootstrap
+from rlgrid.rules.targets import Return, bootstrap
 
 
 class OneStep(NamedTuple):
@@ -40,6 +43,28 @@ class Window(NamedTuple):
 
 #: The n of returns: more than any episode can be long.
 WHOLE_EPISODE = 2**62
+
+
+#: Room for transitions that wait for the end of an episode, to begin with; it grows.
+_ROOM = 256
+
+
+def new_window(made: Ingredients) -> OneStep | Window:
+    """A window as long as the target and ``n`` of a recipe ask for."""
+    recipe, whole = made.recipe, isinstance(made.target, Return)
+    if recipe.n == 1 and not whole:
+        return OneStep()
+    room = _ROOM if whole else 2 * recipe.n
+    return Window(
+        n=WHOLE_EPISODE if whole else recipe.n,
+        visits=("start", "first", "every").index(recipe.visits),
+        state=np.zeros(room, np.int64),
+        action=np.zeros(room, np.int64),
+        reward=np.zeros(room),
+        probability=np.zeros(room if recipe.is_a("correction", "ratios") else 0),
+        span=np.zeros(2, np.int64),
+        seen=np.zeros(made.table.shape if recipe.visits == "first" else (0, 0), np.int64),
+    )
 
 
 @rule

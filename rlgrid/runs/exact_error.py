@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from rlgrid.arrays import Floats
 from rlgrid.errors import InputError, whole
 from rlgrid.feeds.feed import Chunk
+from rlgrid.learning.feed_keys import SweepKeys
 from rlgrid.runs.curve import CurvePoint, LearningCurve
 from rlgrid.runs.observer import NEVER, Observer
 
@@ -69,7 +70,7 @@ def solve_for(agent: Agent, model: TabularModel) -> Truth:
     else:
         plan = solve(model, discount=agent.discount)
         v, q = plan.v, plan.q
-    everywhere = agent.recipe.feed == "sweep" or agent.recipe.starts != "world"
+    everywhere = isinstance(agent.recipe.feed, SweepKeys) or agent.recipe.starts != "world"
     return Truth(model, v, q, ~model.terminal & (everywhere | model.reachable))
 
 

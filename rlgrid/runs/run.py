@@ -14,6 +14,7 @@ from rlgrid.feeds.feed import Chunk
 from rlgrid.feeds.feed_for import feed_for
 from rlgrid.feeds.replay import Replay
 from rlgrid.learning.agent import Agent
+from rlgrid.learning.feed_keys import ReplayKeys
 from rlgrid.runs.curve import LearningCurve
 
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ class Run:
 
 
 def _replay(agent: Agent, batch: Batch | Replay) -> Replay:
-    if agent.recipe.feed != "replay":
+    if not isinstance(agent.recipe.feed, ReplayKeys):
         raise InputError(f'{agent.recipe.name}: found a batch; allowed with feed = "replay" in the recipe')
     return batch if isinstance(batch, Replay) else Replay(batch)
 
@@ -153,7 +154,7 @@ def make_budget(agent: Agent, steps: int | None, episodes: int | None, sweeps: i
         recipe = agent.recipe
         own = (("steps", recipe.steps), ("episodes", recipe.episodes), ("sweeps", recipe.sweeps))
         given = {unit: n for unit, n in own if n is not None}
-    units = ("sweeps",) if agent.recipe.feed in ("sweep", "replay", "solution") else ("steps", "episodes")
+    units = agent.recipe.feed.units
     if len(given) != 1 or next(iter(given)) not in units:
         raise InputError(
             f"{agent.recipe.name}: found {' and '.join(given) or 'no budget'}; allowed: one of {', '.join(units)}"

@@ -124,9 +124,9 @@ def test_posterior_sampling_explores_by_itself() -> None:
         ("certainty_equivalence", {"step_size": 0.1}, 'feed: "counting" solves a model; allowed with target'),
         ("certainty_equivalence", {"posterior": "sample"}, 'posterior: "sample" needs a prior above 0'),
         ("certainty_equivalence", {"prior": -1}, "prior: found -1; allowed: at least 0"),
-        ("posterior_sampling", {"solve_every": 0}, "solve_every: found 0; allowed: a whole number of at least 1"),
-        ("q_learning", {"method": "auto"}, 'method: allowed with feed = "solution" or "counting"'),
-        ("q_learning", {"prior": 1}, 'prior, posterior: allowed with feed = "counting"'),
+        ("posterior_sampling", {"solve_every": 0}, "feed.every: found 0; allowed: a whole number of at least 1"),
+        ("q_learning", {"method": "auto"}, 'method: found "auto"; allowed with feed = "solution" or "counting"'),
+        ("q_learning", {"prior": 1}, 'prior: found 1; allowed with feed = "counting"'),
     ],
 )
 def test_settings_that_are_refused(recipe: str, settings: dict[str, object], sentence: str) -> None:

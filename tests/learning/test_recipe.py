@@ -16,8 +16,8 @@ from plain_run import NOISY
 import rlgrid
 from rlgrid import Constant, Features, GridWorld, Harmonic, InputError, Polynomial, World, library, load_agent
 from rlgrid.feeds.feed_for import feed_for
-from rlgrid.learning.recipe import Recipe, read_recipe, recipe_to_toml, to_step_size
-from rlgrid.learning.recipe_keys import HarmonicSize, PolynomialSize
+from rlgrid.learning.recipe import Recipe, read_recipe, recipe_to_toml
+from rlgrid.rules.step_sizes import HarmonicKeys, PolynomialKeys, to_step_size
 
 CATALOG = library.names("agents")
 GUIDE = Path(__file__).parents[2] / "docs" / "agents.md"
@@ -48,7 +48,7 @@ def test_every_recipe_is_sound(name: str) -> None:
 @pytest.mark.parametrize("name", CATALOG)
 def test_a_recipe_written_down_reads_back(name: str, tmp_path: Path) -> None:
     size = {"kind": "polynomial", "a": 0.5, "b": 2.0, "power": 0.6, "per": "update"}
-    solves = read_recipe(name, {}).feed in ("solution", "counting")  # in steps of 1
+    solves = read_recipe(name, {}).feed.kind in ("solution", "counting")  # in steps of 1
     for recipe in (
         read_recipe(name, {}),
         read_recipe(name, ({} if solves else {"step_size": size}) | {"source": 'a "quoted" \\ line\nbreak'}),
@@ -62,10 +62,10 @@ def test_a_recipe_written_down_reads_back(name: str, tmp_path: Path) -> None:
 def test_every_recipe_trains_on_its_kind_of_world(name: str) -> None:
     env = GridWorld("frozen_lake_4x4")
     recipe = read_recipe(name, {})
-    unit = "steps" if recipe.feed in ("rollout", "counting") else "sweeps"
-    amount = 2 if recipe.feed == "solution" else 300
+    unit = "steps" if recipe.feed.kind in ("rollout", "counting") else "sweeps"
+    amount = 2 if recipe.feed.kind == "solution" else 300
     discount = {} if recipe.discount is not None else {"discount": 0.95}
-    trace = rlgrid.Rollout(env).collect(load_agent("td0", env), steps=500) if recipe.feed == "replay" else None
+    trace = rlgrid.Rollout(env).collect(load_agent("td0", env), steps=500) if recipe.feed.kind == "replay" else None
     run = rlgrid.train(load_agent(name, env, **discount), env, batch=trace, **{unit: amount})
     assert run.done >= amount and len(run.errors) > 1
     assert np.isfinite(run.agent.v).all() and run.agent.policy.sum(axis=1) == pytest.approx(1)
@@ -84,7 +84,7 @@ def test_the_guide_lists_exactly_the_catalog() -> None:
     assert set(rows) == set(CATALOG)
     for name, (feed, target, step_size, credit, source) in rows.items():
         recipe = read_recipe(name, {})
-        assert (recipe.feed, recipe.target, recipe.credit) == (feed, target, credit), name
+        assert (recipe.feed.kind, recipe.target, recipe.credit) == (feed, target, credit), name
         size = recipe.step_size
         assert (f"{size:g}" if isinstance(size, int | float) else "harmonic, 1/k") == step_size, name
         assert recipe.source == source, name
@@ -384,6 +384,6 @@ def test_planning_recipes_need_a_model_and_rollouts_an_environment() -> None:
 
 
 def test_sizes_in_the_recipe_are_the_step_sizes() -> None:
-    assert to_step_size(HarmonicSize(a=2, b=3, per="update")) == Harmonic(2, 3, per_entry=False)
-    assert to_step_size(PolynomialSize(power=0.6)) == Polynomial(power=0.6)
+    assert to_step_size(HarmonicKeys(a=2, b=3, per="update")) == Harmonic(2, 3, per_entry=False)
+    assert to_step_size(PolynomialKeys(power=0.6)) == Polynomial(power=0.6)
     assert to_step_size(1) == Constant(1.0)
