@@ -18,7 +18,7 @@ from rlgrid.feeds.rollout import Rollout
 from rlgrid.runs.log import EpisodeLog
 from rlgrid.runs.run import Budget, Run
 from rlgrid.runs.saved_run import SavedRun
-from rlgrid.runs.train import proceed
+from rlgrid.runs.train import run_to_budget
 from rlgrid.worlds.world import World
 
 
@@ -154,8 +154,8 @@ def test_a_killed_run_goes_on_from_its_checkpoint_as_if_nothing_had_happened(tmp
     assert len(saved.returns) > 0  # logged beyond the checkpoint, which was written when the run began
     run = saved.run(env)
     assert run.steps == 0
-    proceed(run, [EpisodeLog(folder)])
+    run_to_budget(run, [EpisodeLog(folder)])
     whole = Run(rlgrid.load_agent("sarsa", env, seed=4), env, Budget("steps", 100_000))
-    proceed(whole)
+    run_to_budget(whole)
     assert np.array_equal(run.agent.q, whole.agent.q)
     assert np.array_equal(SavedRun(folder).returns, whole.returns)

@@ -17,7 +17,7 @@ from rlgrid.runs.log import EpisodeLog
 from rlgrid.runs.playback import FPS, play_policy
 from rlgrid.runs.progress import ProgressBar
 from rlgrid.runs.run import Run, make_budget
-from rlgrid.runs.train import proceed
+from rlgrid.runs.train import run_to_budget
 from rlgrid.view.text_maps import policy_map, value_map
 from rlgrid.worlds.world import load_world
 
@@ -101,7 +101,7 @@ def _new_folder(parent: Path) -> Path:
 def _train(name: str, env: GridWorld, folder: Path, console: Console) -> Learned:
     agent = load_agent(name, env, seed=1, discount=DISCOUNT, **AGENTS[name])
     run = Run(agent, env, make_budget(agent, STEPS, None, None))
-    proceed(run, [ProgressBar(console), EpisodeLog(folder / name)])
+    run_to_budget(run, [ProgressBar(console), EpisodeLog(folder / name)])
     exact = evaluate_exact(env, agent.policy, discount=DISCOUNT)
     return Learned(run, float(exact[env.world.starts[0]]))
 

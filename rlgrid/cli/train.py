@@ -37,7 +37,7 @@ def train(
     from rlgrid.runs.observer import Observer
     from rlgrid.runs.progress import CompileNotice, ProgressBar
     from rlgrid.runs.run import Run, make_budget
-    from rlgrid.runs.train import proceed
+    from rlgrid.runs.train import run_to_budget
     from rlgrid.runs.watch import Watch
 
     if resume:
@@ -50,7 +50,7 @@ def train(
     observers += [CompileNotice() if json else ProgressBar()]
     observers += [Watch()] if watch else []
     if run.done < run.budget.amount:
-        proceed(run, observers)
+        run_to_budget(run, observers)
     else:
         print(f"rlgrid: {out}: it has had {run.done:,} {run.budget.unit} already; nothing to do", file=sys.stderr)
     facts = run.facts

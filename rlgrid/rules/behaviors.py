@@ -279,9 +279,8 @@ def _draw_stored(behavior: Stored, table: Table, state: int, stream: Stream) -> 
     for a in range(behavior.probability.shape[1] - 1):  # no early exit, as in rlgrid.models.sampling.sample
         below += behavior.probability[unsigned(state), unsigned(a)]
         action += u >= below
-    while (
-        behavior.probability[unsigned(state), unsigned(action)] == 0.0
-    ):  # u is above a sum that rounding made less than 1
+    # u may lie above a sum that rounding made less than 1.
+    while behavior.probability[unsigned(state), unsigned(action)] == 0.0:
         action -= 1
     return action, behavior.probability[unsigned(state), unsigned(action)]
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from rlgrid.arrays import Floats, Ints
 from rlgrid.batch import Transition
-from rlgrid.choices import choice, function, named, rule, unsigned
+from rlgrid.choices import choice, function, named, rule_with_default, unsigned
 from rlgrid.rules.credits import is_full, land, note_next
 from rlgrid.rules.ingredients import Ingredients
 from rlgrid.rules.learner import Learner
@@ -47,7 +47,7 @@ class Trace(NamedTuple):
     column: Ints  # [capacity]
     size: Floats  # [capacity] eligibility times the step size of the visit
     span: Ints  # [2] where the visits begin and end
-    now: Floats  # [2] by how much they fade at this step; the value of this entry as seen one step before
+    now: Floats  # [2] the factor by which visits fade at this step; the value of its entry, one step ago
     ahead: Floats  # [2] the same for the next step
 
 
@@ -100,13 +100,9 @@ def _make_dutch(made: Ingredients) -> Trace:
     return new_trace(Dutch(), made)
 
 
-@rule
-def kept(kind: Any, alpha: float) -> float:  # type: ignore[empty-body]
-    """The share of earlier visits of an entry that a new one leaves."""
-
-
-@choice(kept, Accumulating)
-def _kept_accumulating(kind: Accumulating, alpha: float) -> float:
+@rule_with_default
+def kept(kind: Any, alpha: float) -> float:
+    """The share of earlier visits of an entry that a new one leaves: all of it, unless the kind says otherwise."""
     return 1.0
 
 
@@ -120,14 +116,9 @@ def _kept_dutch(kind: Dutch, alpha: float) -> float:
     return 1.0 - alpha
 
 
-@rule
-def drift(kind: Any, moved: float) -> float:  # type: ignore[empty-body]
-    """What earlier visits make good for an entry that moved after it was looked at as the next one."""
-
-
-@choice(drift, Accumulating)
-@choice(drift, Replacing)
-def _no_drift(kind: Any, moved: float) -> float:
+@rule_with_default
+def drift(kind: Any, moved: float) -> float:
+    """What earlier visits make good for an entry that moved after its value was taken as the next one's: nothing."""
     return 0.0
 
 

@@ -98,7 +98,7 @@ def table_errors(agent: Agent, truth: Truth) -> tuple[float, float]:
     return greatest, float(np.sqrt(np.mean(apart**2))) if apart.size else 0.0
 
 
-class Judge:
+class PolicyEvaluator:
     """Exact values of policies from the start distribution.
 
     Small models below discount 1 are kept as dense arrays, which takes a quarter of the time of ``evaluate_exact``.
@@ -108,7 +108,8 @@ class Judge:
     def __init__(self, truth: Truth, discount: float) -> None:
         self.truth = truth
         self.discount = discount
-        self._going = _dense(truth.model, discount) if _is_small(truth.model.n_states, discount) else None
+        small = _is_small(truth.model.n_states, discount)
+        self._continuation = _discounted_continuation(truth.model, discount) if small else None
         self._reward = truth.model.expected_reward
         self._last: dict[str, tuple[Floats, float]] = {}
 
@@ -118,16 +119,16 @@ class Judge:
 
     def value(self, kind: str, policy: Floats) -> float:
         """v_pi(start); nan where it is infinite or undefined (a policy that never ends, at discount 1)."""
-        if self._going is not None:
-            return self._value_by(self._going, policy)
+        if self._continuation is not None:
+            return self._dense_value(self._continuation, policy)
         if kind not in self._last or not np.array_equal(self._last[kind][0], policy):
             self._last[kind] = (policy, self._value_of_rows(policy))
         return self._last[kind][1]
 
-    def _value_by(self, going: Floats, policy: Floats) -> float:
+    def _dense_value(self, continuation: Floats, policy: Floats) -> float:
         if not np.isfinite(policy).all():  # greedy in values that are no numbers
             return float("nan")
-        moves = np.matmul(policy[:, None, :], going)[:, 0]
+        moves = np.matmul(policy[:, None, :], continuation)[:, 0]
         v = np.linalg.solve(np.eye(len(moves)) - moves, (policy * self._reward).sum(axis=1))
         return float(self.truth.model.start @ v)
 
@@ -151,12 +152,12 @@ def _is_small(n_states: int, discount: float) -> bool:
     return discount < 1 and n_states <= MOST_DENSE
 
 
-def _dense(model: TabularModel, discount: float) -> Floats:
+def _discounted_continuation(model: TabularModel, discount: float) -> Floats:
     """Discounted probabilities to go on, [S, A, S]."""
     t, n = model.tables, model.n_states
-    going = discount * t.probability[t.code] * ~t.terminated[t.code]
+    continuation = discount * t.probability[t.code] * ~t.terminated[t.code]
     place = model.row_of_outcome * n + t.next_state
-    cells = np.bincount(place, going, n * model.n_actions * n)
+    cells = np.bincount(place, continuation, n * model.n_actions * n)
     return np.asarray(cells, dtype=np.float64).reshape(n, model.n_actions, n)
 
 
@@ -231,7 +232,7 @@ class ExactError(Observer):
             self._truth, self.record.exact, self.record.reason = None, None, str(error)
             return
         self.record.exact = self._truth.v
-        self._judge = Judge(self._truth, run.agent.discount)
+        self._evaluator = PolicyEvaluator(self._truth, run.agent.discount)
 
     def see(self, run: Run, chunk: Chunk) -> None:
         if self._truth is None or not (run.done >= self.next_look(run) or run.done >= run.budget.amount):
@@ -251,7 +252,7 @@ class ExactError(Observer):
             self._add_row(run, self._truth, error)
 
     def _add_row(self, run: Run, truth: Truth, error: float) -> None:
-        greedy, acting, regret = self._judge.values(run.agent)
+        greedy, acting, regret = self._evaluator.values(run.agent)
         total = 0.0 if run.done == 0 else float("nan")
         if self.record.points:
             _, episodes, *_, regret_before, total = self.record.points[-1]

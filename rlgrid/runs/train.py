@@ -66,11 +66,11 @@ def train(
         from rlgrid.runs.log import EpisodeLog  # sqlite3 loads when it is used
 
         observers = [EpisodeLog(log), *observers]  # first, so that it has seen whatever another one breaks off at
-    proceed(run, observers)
+    run_to_budget(run, observers)
     return run
 
 
-def proceed(run: Run, observers: Iterable[Observer] = ()) -> None:
+def run_to_budget(run: Run, observers: Iterable[Observer] = ()) -> None:
     """Train until the budget of a run is spent: the loop behind :func:`train`, and behind a run that is resumed.
 
     Raises:
@@ -80,28 +80,28 @@ def proceed(run: Run, observers: Iterable[Observer] = ()) -> None:
     others = list(observers)
     exact = next((observer for observer in others if isinstance(observer, ExactError)), ExactError())
     run.exact = exact.record
-    told = [exact, *(observer for observer in others if observer is not exact), DivergenceGuard()]
+    observers = [exact, *(observer for observer in others if observer is not exact), DivergenceGuard()]
 
     def tell_of_compilation() -> None:
-        for observer in told:
+        for observer in observers:
             observer.compiling(run)
 
     from rlgrid.compiled import telling_of_compilation  # Numba loads when it is used
 
-    record = any(observer.records for observer in told)
+    record = any(observer.records for observer in observers)
     with _interrupts_held() as interrupts:
         with ExitStack() as stack:
             stack.enter_context(telling_of_compilation(tell_of_compilation))
-            for observer in told:
+            for observer in observers:
                 observer.begin(run)
                 stack.callback(observer.end, run)
             run.feed.prepare(run.agent)
             while run.done < run.budget.amount and not interrupts:
-                max_steps, max_episodes = run.limits(min(observer.next_look(run) for observer in told))
+                max_steps, max_episodes = run.limits(min(observer.next_look(run) for observer in observers))
                 started = time.perf_counter()
                 chunk = run.feed.advance(run.agent, max_steps, max_episodes, record=record)
                 run.take(chunk, time.perf_counter() - started)
-                for observer in told:
+                for observer in observers:
                     observer.see(run, chunk)
         if interrupts:
             raise KeyboardInterrupt

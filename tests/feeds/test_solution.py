@@ -13,7 +13,7 @@ from rlgrid.batch import Batch, joined
 from rlgrid.feeds.feed import Chunk
 from rlgrid.runs.run import Run
 from rlgrid.runs.saved_run import SavedRun
-from rlgrid.runs.train import proceed
+from rlgrid.runs.train import run_to_budget
 
 LAKE = GridWorld("frozen_lake_4x4")
 
@@ -100,7 +100,7 @@ def test_a_run_that_was_broken_off_goes_on_with_what_it_had_counted(tmp_path: Pa
         train(agent, LAKE, steps=4500, log=tmp_path / "run", observers=[Stop(stop)])
     run = SavedRun(tmp_path / "run").run(LAKE)
     assert run.steps == stop
-    proceed(run)
+    run_to_budget(run)
     whole = load_agent(recipe, LAKE, seed=3, discount=0.95)
     train(whole, LAKE, steps=4500)
     assert np.array_equal(run.agent.q, whole.q)

@@ -23,7 +23,7 @@ from rlgrid.batch import Batch, joined
 from rlgrid.feeds.feed import Chunk
 from rlgrid.runs.observer import Observer
 from rlgrid.runs.run import Run
-from rlgrid.runs.train import proceed
+from rlgrid.runs.train import run_to_budget
 
 FILES = {"world.toml", "agent.toml", "run.json", "episodes.sqlite", "checkpoint.npz"}
 STEPS = 4000
@@ -196,7 +196,7 @@ def resumed(folder: Path, steps: int) -> Run:
     run = SavedRun(folder).run(noisy())
     run.budget = run.budget._replace(amount=steps)
     log = EpisodeLog(folder)
-    proceed(run, [log])
+    run_to_budget(run, [log])
     return run
 
 

@@ -30,7 +30,7 @@ from rlgrid.runs.exact_error import ExactError
 from rlgrid.runs.observer import Observer
 from rlgrid.runs.progress import ProgressBar
 from rlgrid.runs.run import Budget, Run
-from rlgrid.runs.train import proceed
+from rlgrid.runs.train import run_to_budget
 
 #: Rollouts whose chunks may be cut anywhere; mc_basic's chunk is one batch.
 FREE = [name for name in ROLLOUTS if name != "mc_basic"]
@@ -166,9 +166,9 @@ def test_observers_change_nothing(name: str, tmp_path: Path) -> None:
 def test_training_twice_goes_on_where_the_agent_was_but_begins_a_new_episode() -> None:
     agent, env = ROLLOUTS["q_learning"].make()
     run = Run(agent, env, Budget("steps", 1000))
-    proceed(run)
+    run_to_budget(run)
     run.budget = Budget("steps", STEPS)
-    proceed(run)
+    run_to_budget(run)
     again, env = ROLLOUTS["q_learning"].make()
     whole = rlgrid.train(again, env, steps=STEPS)
     assert learned(agent) == learned(again)
@@ -329,14 +329,14 @@ def test_a_checkpoint_puts_a_run_back(tmp_path: Path) -> None:
     ):
         agent, env = ROLLOUTS[name].make()
         run = Run(agent, env, Budget("steps", 1234))
-        proceed(run)
+        run_to_budget(run)
         save_checkpoint(tmp_path / "c.npz", run)
         run.budget = Budget("steps", STEPS)
-        proceed(run)
+        run_to_budget(run)
         again, env = ROLLOUTS[name].make()
         back = Run(again, env, Budget("steps", STEPS))
         load_checkpoint(tmp_path / "c.npz", back)
-        proceed(back)
+        run_to_budget(back)
         assert learned(again) == learned(agent)
         assert (back.steps, back.episodes) == (run.steps, run.episodes)
         assert back.returns.tobytes() == run.returns[-len(back.returns) :].tobytes()
