@@ -8,7 +8,7 @@ from typing import Any, SupportsInt
 
 from gymnasium.envs.registration import EnvSpec
 
-from rlgrid.environments.grid_world import GridWorld, Rows
+from rlgrid.environments.grid_world import GridWorld, RowLists
 from rlgrid.environments.observations import Observations
 from rlgrid.errors import InputError
 from rlgrid.models.model import TabularModel
@@ -19,15 +19,16 @@ class ChangingGridWorld(GridWorld):
     """A gridworld whose world changes after so many steps in all (Sutton & Barto 2e, Examples 8.2 and 8.3).
 
     Where the agent stands in a cell that will be a wall, the change waits until it has left. Steps are counted over
-    all episodes and start again only with ``reset(seed=...)``. In compiled rollouts the change comes at the same step.
+    all episodes, and from 0 again only after ``reset(seed=...)``. In compiled rollouts the change comes at the same
+    step.
 
     Args:
-        worlds: the world from each number of steps on; the first one from 0. All of one
-            shape, with the same actions and the same ``max_episode_steps``.
+        worlds: the world from each number of steps on; the first one from 0. All have the same shape, actions and
+            ``max_episode_steps``.
         render_mode, observation: as for :class:`GridWorld`.
 
     Attributes:
-        schedule: the model from each number of steps on.
+        schedule: pairs of a number of steps and the model from there on.
 
     Raises:
         InputError: for worlds that do not fit together.
@@ -73,29 +74,30 @@ class ChangingGridWorld(GridWorld):
         stepped = super().step(action)
         self._taken += 1
         place = -1 if stepped[2] or stepped[3] else self._state
-        self._enter(current(self.schedule, self._at, self._taken, place))
+        self._enter(scheduled_world(self.schedule, self._at, self._taken, place))
         return stepped
 
     def _enter(self, at: int) -> None:
+        """Go on in world number ``at``."""
         if at == self._at:
             return
         self._at = at
         _, self.world, self.model = self._worlds[at]
         self._observe = Observations(self._observe.kind, self.world, self.model)
-        self._rows = Rows(self.model)
+        self._rows = RowLists(self.model)
         self._row = self._rows[self._state]
         self._picture = None
 
 
 def _frame(world: World) -> tuple[object, ...]:
-    """What does not change."""
+    """What all worlds have to share."""
     return world.shape, world.actions, world.max_episode_steps
 
 
-def current(schedule: list[tuple[int, TabularModel]], at: int, taken: int, state: int) -> int:
-    """Which model of a schedule holds after so many steps, when ``at`` held before.
+def scheduled_world(schedule: list[tuple[int, TabularModel]], at: int, taken: int, state: int) -> int:
+    """The number of the world that holds after ``taken`` steps, where number ``at`` held before.
 
-    ``state`` is where the agent stands; -1: its episode is over, and nothing is in the way of a change.
+    ``state`` is where the agent stands, in the way of a change if that is a wall afterwards; -1: between two episodes.
     """
     while at + 1 < len(schedule) and taken >= schedule[at + 1][0]:
         if state >= 0 and schedule[at + 1][1].terminal[state]:

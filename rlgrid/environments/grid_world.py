@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from rlgrid.view.window import Window
 
 
+#: Random numbers drawn ahead at a time.
 _BLOCK = 512
 
 
@@ -70,7 +71,7 @@ class GridWorld(gymnasium.Env[Any, Any]):
         self.observation_space = self._observe.space
         self.action_space = Discrete(self.model.n_actions)
         self._limit = self.model.max_episode_steps or float("inf")
-        self._rows = Rows(self.model)
+        self._rows = RowLists(self.model)
         self._row: dict[int, _Row] | None = None
         self._state = -1
         self._elapsed = 0
@@ -148,7 +149,7 @@ class GridWorld(gymnasium.Env[Any, Any]):
         return seen, reward, terminated, self._elapsed >= self._limit and not terminated, {}
 
     def _start(self) -> int:
-        """A start state, as :func:`rlgrid.models.sampling.sample_start` finds it."""
+        """A start state, the same that :func:`rlgrid.models.sampling.sample_start` draws."""
         states = self.model.tables.start_state
         if len(states) == 1:
             return int(states[0])
@@ -161,13 +162,13 @@ class GridWorld(gymnasium.Env[Any, Any]):
         return InputError(f"action: found {action!r}; allowed: 0 to {self.model.n_actions - 1}")
 
     def _refill(self) -> float:
-        """Draw numbers in bulk; one at a time would cost more than the rest of a step."""
+        """The next random number. They are drawn in blocks: one at a time would cost more than the rest of a step."""
         assert self._stream is not None
         self._block = uniforms(self._stream, _BLOCK)[::-1].tolist()
         return self._block.pop()
 
     def _rewound(self) -> Stream:
-        """The stream, put back to before the numbers that were drawn ahead."""
+        """The stream before the numbers that were drawn ahead, which are given back."""
         assert self._stream is not None
         self._stream[0] -= np.uint64(len(self._block)) * self._stream[1]
         self._block.clear()
@@ -207,12 +208,12 @@ class GridWorld(gymnasium.Env[Any, Any]):
             self._window = None
 
 
+#: Cumulative probabilities but the last; next state, reward, termination and ``noise`` of each outcome.
 _Row = tuple[list[float], list[tuple[int, float, bool, int]]]
 
 
-class Rows(dict[int, dict[int, _Row]]):
-    """The model's rows as Python lists, a state at a time and only when it is visited: lists are what Python reads
-    fastest, and a large world is never spread out whole."""
+class RowLists(dict[int, dict[int, _Row]]):
+    """Rows of a model as Python lists, which Python reads faster than arrays; made when a state is first visited."""
 
     def __init__(self, model: TabularModel) -> None:
         super().__init__()

@@ -87,14 +87,14 @@ class Observations:
         return channels.reshape(self.n_rows, self.n_cols, len(masks))
 
     @cached_property
-    def drawn(self) -> NDArray[np.uint8]:
-        """The same in pixels, behind an empty channel for the agent, [k rows, k columns, 6]."""
-        drawn: NDArray[np.uint8] = np.insert(_enlarged(self.cells, self.pixels), 0, 0, axis=-1)
-        return drawn
+    def image(self) -> NDArray[np.uint8]:
+        """The same in pixels, after an empty channel for the agent, [k rows, k columns, 6]."""
+        image: NDArray[np.uint8] = np.insert(_enlarged(self.cells, self.pixels), 0, 0, axis=-1)
+        return image
 
     @cached_property
     def bordered(self) -> NDArray[np.uint8]:
-        """The same with walls all around, as far as a window sees."""
+        """The cells with walls all around, as far as a window sees, [rows + 4, columns + 4, 5]."""
         border = ((SIGHT, SIGHT), (SIGHT, SIGHT), (0, 0))
         bordered = np.pad(self.cells, border)
         inside = np.pad(np.ones((self.n_rows, self.n_cols), np.bool_), SIGHT)
@@ -117,7 +117,7 @@ def _one_hot(o: Observations, states: NDArray[np.int64]) -> NDArray[Any]:
 
 
 def _image(o: Observations, states: NDArray[np.int64]) -> NDArray[Any]:
-    images = np.repeat(o.drawn[None], len(states), axis=0)
+    images = np.repeat(o.image[None], len(states), axis=0)
     row, col = np.divmod(states, o.n_cols)
     inside = np.arange(o.pixels)
     rows, cols = row[:, None] * o.pixels + inside, col[:, None] * o.pixels + inside

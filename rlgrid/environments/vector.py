@@ -22,6 +22,7 @@ from rlgrid.environments.observations import Observations
 from rlgrid.errors import InputError
 from rlgrid.kernels.vector import DISABLED, NEXT_STEP, SAME_STEP, refused, roll_each, start_each, step_each
 from rlgrid.models.checks import check_policy
+from rlgrid.models.wrappers import NO_LIMIT
 from rlgrid.rules.behaviors import Stored
 from rlgrid.worlds.world import World
 
@@ -30,16 +31,15 @@ _MODES = {AutoresetMode.NEXT_STEP: NEXT_STEP, AutoresetMode.SAME_STEP: SAME_STEP
 #: A thread has to have so many environments to be worth its start.
 _PER_THREAD = 8192
 
-#: From so many environments on, a quick look at the actions is worth its start.
-_MANY = 1024
+#: From so many environments on, a look at all actions at once costs less than one at each in the loop.
+_LOOK_FIRST = 1024
 
-_NO_LIMIT = 2**62
 _NO_STATES = np.empty(0, np.int64)
 _INT64 = np.dtype(np.int64)
 
 
-class _Crew:
-    """Threads that wait for calls; waking them costs a fifth of what a ThreadPoolExecutor takes."""
+class _ThreadPool:
+    """Threads that wait for calls; to wake them takes a fifth of the time that a ThreadPoolExecutor needs."""
 
     def __init__(self, size: int) -> None:
         self._calls: list[SimpleQueue[Callable[[], object] | None]] = [SimpleQueue() for _ in range(size)]
@@ -116,31 +116,31 @@ class GridWorldVec(VectorEnv[Any, Any, Any]):
         mode = AutoresetMode(autoreset_mode)
         self.metadata = {"autoreset_mode": mode, "render_modes": ["rgb_array"], "render_fps": 8}
         self._mode = _MODES[mode]
-        self._limit = max_episode_steps or one.model.max_episode_steps or _NO_LIMIT
-        self._one = one
+        self._limit = max_episode_steps or one.model.max_episode_steps or NO_LIMIT
+        self._env = one
         self._place = np.zeros((2, num_envs), np.int64)  # state, steps of the episode
-        self._over = np.ones(num_envs, np.bool_)
+        self._over = np.ones(num_envs, np.bool_)  # whether the episode has ended
         self._stream = np.zeros((num_envs, 2), np.uint64)
         self._begun = False
-        self._fixed = (
+        self._kernel_arguments = (
             *one.model.tables, one.model.n_actions, self._limit, self._mode, self._place, self._over, self._stream
         )  # fmt: skip
-        self._free = self._mode != DISABLED and bool(one.model.available.all())  # every action is allowed at any time
+        self._all_available = self._mode != DISABLED and bool(one.model.available.all())  # in any state, at any time
         self._threads = threads or os.cpu_count() or 1
         workers = min(self._threads, num_envs // _PER_THREAD)
         self._parts = np.linspace(0, num_envs, max(workers, 1) + 1).astype(int).tolist()
-        self._crew = self._new_crew()
+        self._pool = self._new_pool()
 
-    def _new_crew(self) -> _Crew | None:
-        return _Crew(len(self._parts) - 2) if len(self._parts) > 2 else None
+    def _new_pool(self) -> _ThreadPool | None:
+        return _ThreadPool(len(self._parts) - 2) if len(self._parts) > 2 else None
 
     def __getstate__(self) -> dict[str, Any]:
         """For copies and pickles: everything but the threads."""
-        return self.__dict__ | {"_crew": None}
+        return self.__dict__ | {"_pool": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._crew = self._new_crew()
+        self._pool = self._new_pool()
 
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
@@ -185,8 +185,8 @@ class GridWorldVec(VectorEnv[Any, Any, Any]):
         streams = self._stream.copy()
         for i in np.flatnonzero(chosen).tolist():
             if seeds[i] is not None or not self._begun:
-                self._one._np_random = None  # fresh entropy where no seed is given
-                streams[i] = self._one.seeded_stream(seeds[i])
+                self._env._np_random = None  # fresh entropy where no seed is given
+                streams[i] = self._env.seeded_stream(seeds[i])
         self._stream[:], self._begun = streams, True
 
     def _open_states(self, state: ArrayLike, chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
@@ -215,20 +215,20 @@ class GridWorldVec(VectorEnv[Any, Any, Any]):
             InputError: for an action that is not available, or an episode that waits for a reset.
         """
         n = self.num_envs
-        chosen = self._whole(actions)
+        chosen = self._checked_actions(actions)
         if not self._begun:
             raise self._refusal(0, 0)
         state, reward, flags = np.empty(n, np.int64), np.empty(n), np.empty((2, n), np.bool_)
         last = np.empty(n, np.int64) if self._mode == SAME_STEP else _NO_STATES
-        arrays = (*self._fixed, chosen, state, last, reward, flags)
-        check = n < _MANY or not self._surely_allowed(chosen)
-        wrong = step_each(0, n, check, *arrays) if self._crew is None else self._step_parts(check, chosen, arrays)
+        arrays = (*self._kernel_arguments, chosen, state, last, reward, flags)
+        check = n < _LOOK_FIRST or not self._surely_allowed(chosen)
+        wrong = step_each(0, n, check, *arrays) if self._pool is None else self._step_parts(check, chosen, arrays)
         if wrong >= 0:
             raise self._refusal(wrong, int(chosen[wrong]))
         info = self._final(last, flags[0] | flags[1]) if self._mode == SAME_STEP else {}
         return self._observations.many(state), reward, flags[0], flags[1], info
 
-    def _whole(self, actions: ArrayLike) -> NDArray[np.int64]:
+    def _checked_actions(self, actions: ArrayLike) -> NDArray[np.int64]:
         """Actions of any kind as an int64 array [N]."""
         if type(actions) is np.ndarray and actions.dtype is _INT64 and actions.shape == self._over.shape:
             return np.ascontiguousarray(actions)
@@ -243,12 +243,12 @@ class GridWorldVec(VectorEnv[Any, Any, Any]):
         return np.require(array, np.int64, "C")
 
     def _surely_allowed(self, actions: NDArray[np.int64]) -> bool:
-        """A quick look that spares the thorough one: seen as unsigned, a negative action is a large one."""
-        return self._free and bool(actions.view(np.uint64).max() < self.model.n_actions)
+        """A quick look that spares the thorough one: a negative action, read as unsigned, is a very large one."""
+        return self._all_available and bool(actions.view(np.uint64).max() < self.model.n_actions)
 
     def _step_parts(self, check: bool, actions: NDArray[np.int64], arrays: tuple[Any, ...]) -> int:
-        """A part of the environments in each thread, where none refuses; the number of one that does, else -1."""
-        assert self._crew is not None
+        """Step a part of the environments in each thread, unless one refuses; its number, else -1."""
+        assert self._pool is not None
         if check:
             t = self.model.tables
             wrong = refused(
@@ -256,7 +256,7 @@ class GridWorldVec(VectorEnv[Any, Any, Any]):
             )
             if wrong >= 0:
                 return int(wrong)
-        self._crew.run([partial(step_each, begin, end, False, *arrays) for begin, end in pairwise(self._parts)])
+        self._pool.run([partial(step_each, begin, end, False, *arrays) for begin, end in pairwise(self._parts)])
         return -1
 
     def _final(self, state: NDArray[np.int64], ended: NDArray[np.bool_]) -> dict[str, Any]:
@@ -333,6 +333,6 @@ class GridWorldVec(VectorEnv[Any, Any, Any]):
 
     def close_extras(self, **kwargs: Any) -> None:
         """Stop the threads."""
-        if self._crew is not None:
-            self._crew.close()
-            self._crew = None
+        if self._pool is not None:
+            self._pool.close()
+            self._pool = None
