@@ -1,4 +1,4 @@
-"""What theory says about the spread of a Robbins-Monro recursion: in the limit, and exactly after k updates.
+"""What theory says about the variance of a Robbins-Monro recursion: in the limit, and exactly after k updates.
 
 Near a root the recursion is linear in the error e = w - root,
 
@@ -73,6 +73,17 @@ def asymptotic_variance(
         return no_prediction(f"with 2 a c = {twice:.3g} (above 1 is needed) the variance falls more slowly than 1/k")
     limit = step_size.a**2 * noise_variance / (twice - 1)
     return Prediction(limit, 1.0, "k Var -> a^2 sigma^2 / (2 a c - 1)")
+
+
+def predictions(step_size: StepSize, slope: float, noise_variance: float) -> tuple[Prediction, Prediction]:
+    """The variances that theory predicts: of the iterate, and of the average."""
+    if not noise_variance > 0:
+        none = no_prediction("there is no noise, and so no variance")
+        return none, none
+    return (
+        asymptotic_variance(step_size, slope, noise_variance),
+        asymptotic_variance(step_size, slope, noise_variance, averaged=True),
+    )
 
 
 def _constant(alpha: float, slope: float, noise_variance: float, averaged: bool) -> Prediction:

@@ -13,21 +13,9 @@ from numpy.typing import ArrayLike
 
 from rlgrid.arrays import Floats
 from rlgrid.errors import InputError, numbers, whole
-from rlgrid.robbins_monro.asymptotics import Prediction, kiefer_wolfowitz_conditions, no_prediction
-from rlgrid.robbins_monro.recursion import (
-    Path,
-    Problem,
-    Runs,
-    Seed,
-    Within,
-    check_within,
-    drawn,
-    follow,
-    follow_many,
-    generators,
-    starting,
-)
-from rlgrid.robbins_monro.roots import Noise, noise_in, predictions
+from rlgrid.robbins_monro.asymptotics import Prediction, kiefer_wolfowitz_conditions, no_prediction, predictions
+from rlgrid.robbins_monro.noise import Noise, Seed, generators, noise_in, random_numbers
+from rlgrid.robbins_monro.recursion import Path, Recursion, Runs, Within, check_within, run, starting
 from rlgrid.rules.step_sizes import Harmonic, Polynomial, StepSize, as_step_size, rate
 
 
@@ -100,7 +88,9 @@ def sgd(
         chosen: Callable[[int], Any] = lambda _: everyone  # noqa: E731 (a constant function)
     else:
         size = batch_size
-        chosen = drawn(generators(seed, runs), lambda source, k: source.integers(n, size=(k, size)), steps, many)
+        chosen = random_numbers(
+            generators(seed, runs), lambda source, k: source.integers(n, size=(k, size)), steps, many
+        )
 
     def mean_gradient(w: Any, k: int) -> Any:
         index = chosen(k)
@@ -115,8 +105,8 @@ def sgd(
             return none, none
         return _around(gradient, data, last, many, batch_size, step_size)
 
-    problem = Problem(lambda w, k: w - mean_gradient(w, k), w, steps, step_size, within, step_size.conditions, many)
-    return follow_many(problem, predict) if many else follow(problem, predict)
+    recursion = Recursion(lambda w, k: w - mean_gradient(w, k), w, steps, step_size, within, step_size.conditions, many)
+    return run(recursion, predict)
 
 
 def _around(
@@ -208,5 +198,5 @@ def kiefer_wolfowitz(
 
     none = no_prediction("its variance depends on the third derivative of f as well")
     conditions = kiefer_wolfowitz_conditions(step_size, width)
-    problem = Problem(lambda w, k: w - slope(w, k), w, steps, step_size, within, conditions, many)
-    return follow_many(problem, lambda _: (none, none)) if many else follow(problem, lambda _: (none, none))
+    recursion = Recursion(lambda w, k: w - slope(w, k), w, steps, step_size, within, conditions, many)
+    return run(recursion, lambda _: (none, none))

@@ -1,8 +1,7 @@
 """The Robbins-Monro recursion w <- (1 - alpha) w + alpha T for numbers and vectors, one run or thousands side by side.
 
-It is the update of :mod:`rlgrid.rules.update` on a table with one entry; many runs are that table with an entry for
-each.
-What the targets T are, say :mod:`rlgrid.robbins_monro.roots` and :mod:`rlgrid.robbins_monro.minima`.
+It is the update of :mod:`rlgrid.rules.update` on a table with one entry, or with one for each of many runs.
+:mod:`rlgrid.robbins_monro.roots` and :mod:`rlgrid.robbins_monro.minima` say what the targets T are.
 """
 
 from __future__ import annotations
@@ -15,15 +14,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from rlgrid.arrays import Floats, Ints
-from rlgrid.errors import InputError, check_seed, numbers, shown, whole
+from rlgrid.errors import InputError, numbers, shown, whole
 from rlgrid.robbins_monro.asymptotics import KieferWolfowitz, Prediction, no_prediction
 from rlgrid.rules.step_sizes import RobbinsMonro, StepSize, rate
 
 Conditions: TypeAlias = RobbinsMonro | KieferWolfowitz
-Seed: TypeAlias = int | np.random.SeedSequence | None
-
-#: Updates whose random numbers are drawn together; it bounds the memory of many runs.
-BLOCK = 512
 
 
 class Projection(NamedTuple):
@@ -50,8 +45,8 @@ Within: TypeAlias = Projection | ExpandingTruncation | None
 Predict: TypeAlias = Callable[[Floats], tuple[Prediction, Prediction]]
 
 
-class Problem(NamedTuple):
-    """What a recursion needs to run: of one run or, with a leading axis [R], of many."""
+class Recursion(NamedTuple):
+    """What a recursion is made of, for one run or, with a leading axis [R], for many."""
 
     aim: Callable[[Any, int], Any]  # the target of update k (from 0) at w
     start: Floats  # [], [D], [R] or [R, D]
@@ -167,36 +162,8 @@ def _shown(w: Any) -> str:
     return np.array2string(np.asarray(w), precision=6, separator=", ", threshold=6)
 
 
-def generators(seed: Seed, runs: int | None) -> list[np.random.Generator]:
-    """A generator for the one run, or one for each of many: run r is the one run with the r-th seed spawned."""
-    if not isinstance(seed, np.random.SeedSequence):
-        check_seed(seed)
-    sequence = seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(seed)
-    if runs is None:
-        return [np.random.default_rng(sequence)]
-    return [np.random.default_rng(child) for child in sequence.spawn(runs)]
-
-
-def drawn(
-    sources: list[np.random.Generator], draw: Callable[[np.random.Generator, int], Any], steps: int, many: bool
-) -> Callable[[int], Any]:
-    """Random numbers of update 0, 1, ...: each source draws its own, a block of updates at a time.
-
-    ``draw(generator, n)`` gives those of n updates, [n, ...]; what comes back is [...] or, for many runs, [R, ...].
-    """
-    block: list[Any] = [np.zeros(0)]
-
-    def of_update(k: int) -> Any:
-        if k % BLOCK == 0:
-            pieces = [np.asarray(draw(source, min(BLOCK, steps - k))) for source in sources]
-            block[0] = np.stack(pieces, axis=1) if many else pieces[0]
-        return block[0][k % BLOCK]
-
-    return of_update
-
-
 def starting(start: ArrayLike, runs: int | None, *, vector: bool = True) -> Floats:
-    """The start as an array of its own, once for each run.
+    """The start as an array [] or [D]; for many runs one copy for each, [R] or [R, D].
 
     Raises:
         InputError: where it is not a finite number or, if that is allowed, vector; or ``runs`` is less than 2.
@@ -224,16 +191,16 @@ def check_within(within: Within, start: Floats) -> None:
         )
 
 
-def iterate(problem: Problem) -> Iterator[tuple[Any, Ints]]:
+def iterate(recursion: Recursion) -> Iterator[tuple[Any, Ints]]:
     """The iterates after the first, second, ... update (a number: a float), with the truncations so far."""
     visits, clock = np.zeros((1, 1), np.int64), np.zeros(1, np.int64)
-    number = problem.start.ndim == 0
-    w: Any = float(problem.start) if number else problem.start
-    truncations = np.zeros(problem.start.shape[: int(problem.many)], np.int64)
-    for k in range(problem.steps):
-        alpha = rate(problem.step_size, visits, clock, 0, 0)
+    number = recursion.start.ndim == 0
+    w: Any = float(recursion.start) if number else recursion.start
+    truncations = np.zeros(recursion.start.shape[: int(recursion.many)], np.int64)
+    for k in range(recursion.steps):
+        alpha = rate(recursion.step_size, visits, clock, 0, 0)
         try:
-            target = problem.aim(w, k)
+            target = recursion.aim(w, k)
         except OverflowError:  # how Python's own numbers overflow
             target = np.inf
         if k == 0 and np.shape(target) != np.shape(w):
@@ -242,16 +209,16 @@ def iterate(problem: Problem) -> Iterator[tuple[Any, Ints]]:
                 "allowed: a start of the shape that the function gives"
             )
         w = (1.0 - alpha) * w + alpha * target
-        if problem.within is not None:
-            w = _held(problem, np.asarray(w), truncations)
+        if recursion.within is not None:
+            w = _held(recursion, np.asarray(w), truncations)
         if number:
             w = float(w)
         yield w, truncations
 
 
-def _held(problem: Problem, w: Floats, truncations: Ints) -> Floats:
-    """The iterate within its bounds; counts where it was not."""
-    within = problem.within
+def _held(recursion: Recursion, w: Floats, truncations: Ints) -> Floats:
+    """The iterate, put back where it is out of bounds; ``truncations`` [] or [R] count how often."""
+    within = recursion.within
     per_run = w.reshape(*truncations.shape, -1)
     if isinstance(within, Projection):
         truncations += ((per_run < within.low) | (per_run > within.high)).any(axis=-1)
@@ -259,34 +226,34 @@ def _held(problem: Problem, w: Floats, truncations: Ints) -> Floats:
     assert within is not None
     inside = np.sqrt((per_run**2).sum(axis=-1)) <= within.first * within.factor**truncations
     truncations += ~inside
-    return np.where(np.reshape(inside, truncations.shape + (1,) * (w.ndim - truncations.ndim)), w, problem.start)
+    return np.where(np.reshape(inside, truncations.shape + (1,) * (w.ndim - truncations.ndim)), w, recursion.start)
 
 
 @np.errstate(over="ignore", invalid="ignore")
-def follow(problem: Problem, predict: Predict) -> Path:
+def follow(recursion: Recursion, predict: Predict) -> Path:
     """Run once; ``predict`` gives the variances that theory predicts around the last iterate."""
-    iterates = np.empty((problem.steps + 1, *problem.start.shape))
-    iterates[0] = problem.start
-    number = problem.start.ndim == 0
+    iterates = np.empty((recursion.steps + 1, *recursion.start.shape))
+    iterates[0] = recursion.start
+    number = recursion.start.ndim == 0
     taken_back = np.zeros((), np.int64)
-    for k, (w, taken_back) in enumerate(iterate(problem), 1):
+    for k, (w, taken_back) in enumerate(iterate(recursion), 1):
         if not (math.isfinite(w) if number else np.isfinite(w).all()):
             none = no_prediction("it diverged")
-            return Path(iterates[:k], problem.conditions, k + 1, int(taken_back), none, none)
+            return Path(iterates[:k], recursion.conditions, k + 1, int(taken_back), none, none)
         iterates[k] = w
-    return Path(iterates, problem.conditions, None, int(taken_back), *predict(iterates[-1]))
+    return Path(iterates, recursion.conditions, None, int(taken_back), *predict(iterates[-1]))
 
 
 @np.errstate(over="ignore", invalid="ignore")
-def follow_many(problem: Problem, predict: Predict) -> Runs:
+def follow_many(recursion: Recursion, predict: Predict) -> Runs:
     """Run many times side by side."""
-    shape = (problem.steps + 1, *problem.start.shape[1:])
+    shape = (recursion.steps + 1, *recursion.start.shape[1:])
     mean, variance, average_variance = np.full(shape, np.nan), np.full(shape, np.nan), np.full(shape, np.nan)
-    mean[0], variance[0], average_variance[0] = problem.start[0], 0.0, 0.0
-    last, total = problem.start.copy(), np.zeros_like(problem.start)
+    mean[0], variance[0], average_variance[0] = recursion.start[0], 0.0, 0.0
+    last, total = recursion.start.copy(), np.zeros_like(recursion.start)
     runs = len(last)
     diverged_at, truncations = np.zeros(runs, np.int64), np.zeros(runs, np.int64)
-    for k, (w, so_far) in enumerate(iterate(problem), 1):
+    for k, (w, so_far) in enumerate(iterate(recursion), 1):
         truncations = so_far
         finite = np.isfinite(w.reshape(runs, -1)).all(axis=1)
         diverged_at[~finite & (diverged_at == 0)] = k + 1
@@ -297,7 +264,7 @@ def follow_many(problem: Problem, predict: Predict) -> Runs:
         if len(kept) > 1:
             mean[k], variance[k] = kept.mean(axis=0), kept.var(axis=0, ddof=1)
             average_variance[k] = averages.var(axis=0, ddof=1)
-    last, averages = last.copy(), total / problem.steps
+    last, averages = last.copy(), total / recursion.steps
     last[diverged_at > 0] = averages[diverged_at > 0] = np.nan
     ended = (diverged_at == 0).sum() > 1
     none = no_prediction("fewer than two runs stayed finite")
@@ -308,8 +275,13 @@ def follow_many(problem: Problem, predict: Predict) -> Runs:
         mean,
         variance,
         average_variance,
-        problem.conditions,
+        recursion.conditions,
         diverged_at,
         truncations.copy(),
         *predicted,
     )
+
+
+def run(recursion: Recursion, predict: Predict) -> Path | Runs:
+    """Run once, or many times where the recursion is of many runs."""
+    return follow_many(recursion, predict) if recursion.many else follow(recursion, predict)

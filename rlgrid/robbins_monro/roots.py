@@ -1,38 +1,23 @@
 """Robbins-Monro without an environment: estimating a mean, finding a root.
 
-Both are the update of :mod:`rlgrid.rules.learner` on a table with one entry: the target is the sample itself, or
+Both are the update of :mod:`rlgrid.rules.update` on a table with one entry: the target is the sample itself, or
 ``w - g(w)`` (Zhao, Secs 6.1 and 6.2; Sutton & Barto 2e, Sec. 2.4). ``docs/stochastic_approximation.md`` is the guide.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from numbers import Real
-from typing import Any, TypeAlias, overload
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from rlgrid.arrays import Floats
 from rlgrid.errors import InputError, numbers, shown, whole
-from rlgrid.robbins_monro.asymptotics import Prediction, asymptotic_variance, no_prediction
-from rlgrid.robbins_monro.recursion import (
-    Path,
-    Problem,
-    Runs,
-    Seed,
-    Within,
-    check_within,
-    drawn,
-    follow,
-    follow_many,
-    generators,
-    starting,
-)
+from rlgrid.robbins_monro.asymptotics import Prediction, predictions
+from rlgrid.robbins_monro.noise import Noise, Seed, noise_in
+from rlgrid.robbins_monro.recursion import Path, Recursion, Runs, Within, check_within, follow, run, starting
 from rlgrid.rules.step_sizes import Harmonic, StepSize, as_step_size
-
-#: Standard deviation of normal noise, or a function that draws one number from a generator; none: no noise.
-Noise: TypeAlias = float | Callable[[np.random.Generator], float] | None
 
 
 def mean_estimation(samples: ArrayLike, *, step_size: StepSize | float = Harmonic(), start: float = 0.0) -> Path:  # noqa: B008
@@ -58,9 +43,9 @@ def mean_estimation(samples: ArrayLike, *, step_size: StepSize | float = Harmoni
     step_size = as_step_size(step_size)
     conditions = step_size.conditions
     w = starting(start, None, vector=False)
-    problem = Problem(lambda _, k: values[k], w, len(values), step_size, None, conditions, False)
-    spread = float(values.var()) if values.size else 0.0
-    return follow(problem, lambda _: predictions(step_size, 1.0, spread))
+    recursion = Recursion(lambda _, k: values[k], w, len(values), step_size, None, conditions, False)
+    variance = float(values.var()) if values.size else 0.0
+    return follow(recursion, lambda _: predictions(step_size, 1.0, variance))
 
 
 @overload
@@ -123,23 +108,12 @@ def find_root(
     noise_of, noise_variance = noise_in(noise, seed, steps, runs)
     many = runs is not None
     conditions = step_size.conditions
-    problem = Problem(lambda w, k: w - (g(w) + noise_of(k)), w, steps, step_size, within, conditions, many)
+    recursion = Recursion(lambda w, k: w - (g(w) + noise_of(k)), w, steps, step_size, within, conditions, many)
 
     def predict(last: Floats) -> tuple[Prediction, Prediction]:
         return predictions(step_size, _slope(g, last.reshape(1) if many else float(last)), noise_variance)
 
-    return follow_many(problem, predict) if many else follow(problem, predict)
-
-
-def predictions(step_size: StepSize, slope: float, noise_variance: float) -> tuple[Prediction, Prediction]:
-    """The variances that theory predicts: of the iterate, and of the average."""
-    if not noise_variance > 0:
-        none = no_prediction("there is no noise, and so no variance")
-        return none, none
-    return (
-        asymptotic_variance(step_size, slope, noise_variance),
-        asymptotic_variance(step_size, slope, noise_variance, averaged=True),
-    )
+    return run(recursion, predict)
 
 
 def _slope(g: Callable[[Any], Any], w: Any) -> float:
@@ -149,29 +123,3 @@ def _slope(g: Callable[[Any], Any], w: Any) -> float:
         return float(np.squeeze(g(w + h) - g(w - h))) / (2 * h)
     except (ArithmeticError, ValueError):
         return float("nan")
-
-
-def noise_in(noise: Noise, seed: Seed, steps: int, runs: int | None) -> tuple[Callable[[int], Any], float]:
-    """The noise of update k, a number or [R], and its variance (of a function, estimated from 4,096 draws).
-
-    Raises:
-        InputError: for a standard deviation that is negative or not finite.
-    """
-    if noise is None:
-        return (lambda _: 0.0), 0.0
-    if callable(noise):
-        draw_one = noise
-        sample = np.random.default_rng(0)
-        variance = float(np.var([draw_one(sample) for _ in range(4096)]))
-
-        def draw(generator: np.random.Generator, n: int) -> Floats:
-            return np.array([draw_one(generator) for _ in range(n)])
-    else:
-        if not isinstance(noise, Real) or not 0 <= noise < np.inf:
-            raise InputError(f"noise: found {shown(noise)}; allowed: a standard deviation of at least 0, or a function")
-        std, variance = float(noise), float(noise) ** 2
-
-        def draw(generator: np.random.Generator, n: int) -> Floats:
-            return std * generator.standard_normal(n)
-
-    return drawn(generators(seed, runs), draw, steps, runs is not None), variance
