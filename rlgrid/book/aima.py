@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from rlgrid.analysis.phases import phases
-from rlgrid.book.figure import Reproduction, _agrees, _policy, _side_by_side
+from rlgrid.book.figure import Reproduction, agrees_to, policy_arrows, side_by_side
 from rlgrid.worlds.world import load_world
-
-# -- Russell & Norvig ------------------------------------------------------------------------------------------------
 
 #: Ends of the ranges of the reward R that the editions print beside policies of the 4 x 3 world, but for 0.
 AIMA_PRINTED = {
@@ -21,11 +19,11 @@ The editions charge R differently (up to the 3rd for each state that is left, in
 end the episode). Every episode ends once, so that values differ by R and policies do not: the points are the same."""
 
 
-def _aima_4x3() -> Reproduction:
+def aima_4x3() -> Reproduction:
     """Living rewards at which the optimal policy changes."""
     world = load_world("aima_4x3")
     found = phases(world, "reward.step", (-2.0, 0.0))
-    maps = [_policy(world, phase.optimal_actions) for phase in found]
+    maps = [policy_arrows(world, phase.optimal_actions) for phase in found]
     titles = [f"{phase.low:.4f} < R < {phase.high:.4f}" for phase in found]
     points = [phase.low for phase in found[1:]]
     printed = [
@@ -33,13 +31,13 @@ def _aima_4x3() -> Reproduction:
             "edition": edition,
             "value": value,
             "found": (near := _nearest(points, value)),
-            "agrees": _agrees(near, value, 4),
+            "agrees": agrees_to(near, value, 4),
         }
         for edition, values in AIMA_PRINTED.items()
         for value in values
     ]
     lines = [f"{world.name}: the policy changes at {len(points)} rewards R of a step between -2 and 0\n"]
-    lines += _side_by_side(titles, maps, columns=3)
+    lines += side_by_side(titles, maps, columns=3)
     lines += ["The points, and what the editions print:", ""]
     for point in points:
         prints = [

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from rlgrid.book.figure import Reproduction, _panel, _reproduction
+from rlgrid.book.figure import Reproduction, compared_panel, of_panels
 from rlgrid.planning.solve import solve
 from rlgrid.worlds.parameters import with_number
 from rlgrid.worlds.world import load_world
-
-# -- Zhao ------------------------------------------------------------------------------------------------------------
 
 ZHAO_FIG_3_4_A = (
     "5.8 5.6 6.2 6.5 5.8|6.5 7.2 8.0 7.2 6.5|7.2 8.0 10.0 8.0 7.2|8.0 10.0 10.0 10.0 8.0|7.2 9.0 10.0 9.0 8.1"
@@ -22,12 +20,12 @@ ZHAO_FIG_3_4 = {
 }
 
 
-def _zhao_3_4() -> Reproduction:
+def zhao_3_4() -> Reproduction:
     """Optimal values and policies of the 5 x 5 world for four discounts and rewards."""
     panels = []
     for letter, (discount, forbidden, printed) in ZHAO_FIG_3_4.items():
         world = with_number(with_number(load_world("zhao_5x5"), "cells.F.enter", forbidden), "discount", discount)
         plan = solve(world, tol=1e-10)
         title = f"({letter}) discount {discount:g}, forbidden cells {forbidden:g}"
-        panels.append(_panel(world, title, plan.v, printed, plan.optimal_actions))
-    return _reproduction("Zhao, Fig. 3.4", panels)
+        panels.append(compared_panel(world, title, plan.v, printed, plan.optimal_actions))
+    return of_panels("Zhao, Fig. 3.4", panels)
