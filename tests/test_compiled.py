@@ -24,7 +24,7 @@ from numba.core.dispatcher import Dispatcher
 from numba.core.registry import cpu_target
 
 import rlgrid
-from rlgrid import choices, compiled, library
+from rlgrid import choices, compile_cache, compiled, library
 
 ROOT = Path(rlgrid.__file__).parent
 
@@ -34,7 +34,7 @@ Kernel = Callable[..., Any]
 # --------------------------------------------------------------------------- what the hash covers
 
 
-LISTED = tuple(compiled._SOURCES)
+LISTED = tuple(compile_cache._SOURCES)
 
 
 def compilable() -> set[Kernel]:
@@ -81,7 +81,7 @@ def names_used(code: CodeType) -> set[str]:
 
 def test_compiled_code_reads_nothing_from_files_that_are_not_listed() -> None:
     """A constant, for example: Numba would write its value into the code, and its file is not part of the hash."""
-    tainted = {module: names_from_elsewhere(ast.parse(text)) for module, text in compiled._SOURCES.items()}
+    tainted = {module: names_from_elsewhere(ast.parse(text)) for module, text in compile_cache._SOURCES.items()}
     assert "InputError" in tainted["rlgrid.batch"]  # used by functions that are not compiled
     offenders = {
         f"{function.__module__}.{function.__qualname__} uses {name}"
@@ -112,7 +112,7 @@ CODE = '"""What it is."""\n\nclass A:\n    def f(self, x):\n        return x + 1
 )
 def test_comments_docstrings_and_lines_are_no_code(same: str) -> None:
     assert same != CODE
-    assert compiled._code(same.encode()) == compiled._code(CODE.encode())
+    assert compile_cache._code(same.encode()) == compile_cache._code(CODE.encode())
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_comments_docstrings_and_lines_are_no_code(same: str) -> None:
     ],
 )
 def test_everything_else_is_code(other: str) -> None:
-    assert compiled._code(other.encode()) != compiled._code(CODE.encode())
+    assert compile_cache._code(other.encode()) != compile_cache._code(CODE.encode())
 
 
 def test_the_hash_of_the_code_is_remembered_beside_that_of_the_text(
@@ -135,36 +135,36 @@ def test_the_hash_of_the_code_is_remembered_beside_that_of_the_text(
 ) -> None:
     known = tmp_path / "known"
     sources = {compiled.__name__: b"A = 1", "rlgrid.batch": b"B = 1\n"}
-    monkeypatch.setattr(compiled, "_SOURCES", sources)
-    first = compiled._code_hash(known)
+    monkeypatch.setattr(compile_cache, "_SOURCES", sources)
+    first = compile_cache._code_hash(known)
     with monkeypatch.context() as parsing:
-        parsing.delattr(compiled, "_code")  # must not be needed
-        assert compiled._code_hash(known) == first
+        parsing.delattr(compile_cache, "_code")  # must not be needed
+        assert compile_cache._code_hash(known) == first
     sources["rlgrid.batch"] = b"# a comment\nB = 1\n"
-    assert compiled._code_hash(known) == first
+    assert compile_cache._code_hash(known) == first
     sources["rlgrid.batch"] = b"B = 2\n"
-    second = compiled._code_hash(known)
+    second = compile_cache._code_hash(known)
     assert second != first
     known.write_bytes(b"\xff garbage")
-    assert compiled._code_hash(known) == second
+    assert compile_cache._code_hash(known) == second
 
 
 @pytest.mark.parametrize("package", ["numba", "np"])
 def test_the_hash_names_the_versions(
     package: str, fresh: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = compiled._code_hash(tmp_path / "known")
-    monkeypatch.setattr(getattr(compiled, package), "__version__", "0.0")
-    assert compiled._code_hash(tmp_path / "known") != first
+    first = compile_cache._code_hash(tmp_path / "known")
+    monkeypatch.setattr(getattr(compile_cache, package), "__version__", "0.0")
+    assert compile_cache._code_hash(tmp_path / "known") != first
 
 
 def test_the_hash_tells_code_without_assertions_apart(
     fresh: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = compiled._code_hash(tmp_path / "known")
+    first = compile_cache._code_hash(tmp_path / "known")
     optimized = SimpleNamespace(implementation=sys.implementation, flags=SimpleNamespace(optimize=1))
-    monkeypatch.setattr(compiled, "sys", optimized)
-    assert compiled._code_hash(tmp_path / "known") != first
+    monkeypatch.setattr(compile_cache, "sys", optimized)
+    assert compile_cache._code_hash(tmp_path / "known") != first
 
 
 # --------------------------------------------------------------------------- which folders it trusts
@@ -173,9 +173,9 @@ def test_the_hash_tells_code_without_assertions_apart(
 @pytest.fixture
 def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     """As in a new process: no folder has been looked for, nothing has been said. Sources are not parsed."""
-    monkeypatch.setattr(compiled, "_code", repr)
-    monkeypatch.setattr(compiled, "_folder", compiled._folder.__wrapped__)
-    monkeypatch.setattr(compiled, "_said", [])
+    monkeypatch.setattr(compile_cache, "_code", repr)
+    monkeypatch.setattr(compile_cache, "_folder", compile_cache._folder.__wrapped__)
+    monkeypatch.setattr(compile_cache, "_said", [])
 
 
 def sentence(why: str) -> str:
@@ -192,14 +192,14 @@ def test_it_makes_a_folder_that_is_the_users_alone(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
     umask = os.umask(0)
     try:
-        folder = compiled._folder()
+        folder = compile_cache._folder()
     finally:
         os.umask(umask)
     assert folder is not None and folder.parent == tmp_path / "caches" / "rlgrid"
     assert [path.stat().st_mode & 0o777 for path in (folder, folder.parent)] == [0o700, 0o700]
-    assert compiled._folder() == folder
+    assert compile_cache._folder() == folder
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "named"))
-    assert compiled._folder() == tmp_path / "named" / folder.name
+    assert compile_cache._folder() == tmp_path / "named" / folder.name
     assert capsys.readouterr().err == ""
 
 
@@ -215,11 +215,11 @@ def test_folders_open_to_others_are_not_used(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "named"))
-    folder = compiled._folder()
+    folder = compile_cache._folder()
     assert folder is not None
     opened = folder.parent if above else folder
     opened.chmod(mode)
-    assert compiled._folder() is None and compiled._folder() is None
+    assert compile_cache._folder() is None and compile_cache._folder() is None
     assert capsys.readouterr().err == sentence(f"{opened}: a link, somebody else's, or open to others")
 
 
@@ -228,9 +228,9 @@ def test_folders_of_others_are_not_used(
     fresh: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
-    assert compiled._folder() is not None
+    assert compile_cache._folder() is not None
     monkeypatch.setattr(os, "getuid", lambda: tmp_path.stat().st_uid + 1)
-    assert compiled._folder() is None
+    assert compile_cache._folder() is None
     assert capsys.readouterr().err == sentence(f"{tmp_path}: a link, somebody else's, or open to others")
 
 
@@ -240,11 +240,11 @@ def test_symbolic_links_are_followed_above_and_refused_below(
     (tmp_path / "real").mkdir(mode=0o700)
     (tmp_path / "link").symlink_to(tmp_path / "real")
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "link"))
-    folder = compiled._folder()
+    folder = compile_cache._folder()
     assert folder is not None and folder.parent == tmp_path / "real"
     folder.rename(tmp_path / "elsewhere")
     folder.symlink_to(tmp_path / "elsewhere")
-    assert compiled._folder() is None
+    assert compile_cache._folder() is None
     assert capsys.readouterr().err == sentence(f"{folder}: a link, somebody else's, or open to others")
 
 
@@ -253,7 +253,7 @@ def test_where_there_can_be_no_folder_it_says_so_once(
 ) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "file"))
-    assert compiled._folder() is None and compiled._folder() is None
+    assert compile_cache._folder() is None and compile_cache._folder() is None
     assert capsys.readouterr().err == sentence(f"{tmp_path / 'file'}: File exists")
 
 
@@ -267,7 +267,7 @@ def test_a_user_without_a_home(
     monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.chdir(tmp_path)
-    assert compiled._folder() is None
+    assert compile_cache._folder() is None
     assert capsys.readouterr().err == sentence("the home folder is not known")
     assert list(tmp_path.iterdir()) == []
 
@@ -277,8 +277,8 @@ def test_without_sources_nothing_is_kept(
 ) -> None:
     """Nothing would tell the code of one version from that of the next."""
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
-    monkeypatch.setattr(compiled, "_SOURCES", {})
-    assert compiled._folder() is None
+    monkeypatch.setattr(compile_cache, "_SOURCES", {})
+    assert compile_cache._folder() is None
     assert capsys.readouterr().err == sentence(f"{ROOT}: no sources")
 
 
@@ -293,10 +293,10 @@ def third(array: Any) -> Any:
 def kept(fresh: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder in which ``third`` is kept, as if it stood in a listed file."""
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
-    monkeypatch.setattr(compiled, "_is_listed", lambda function: True)
-    folder = compiled._folder()
+    monkeypatch.setattr(compiled, "is_listed", lambda function: True)
+    folder = compile_cache._folder()
     assert folder is not None
-    monkeypatch.setattr(compiled, "_folder", lambda: folder)  # looked for once
+    monkeypatch.setattr(compile_cache, "_folder", lambda: folder)  # looked for once
     return folder
 
 
@@ -357,7 +357,7 @@ def test_bounds_checking_never_finds_code_without(kept: Path, monkeypatch: pytes
     assert len(list(kept.iterdir())) == 2
 
 
-@pytest.mark.parametrize("setting", compiled.SETTINGS)
+@pytest.mark.parametrize("setting", compile_cache.SETTINGS)
 def test_every_setting_is_part_of_the_key(setting: str, kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert hasattr(numba.config, setting)
     before = file_of(())
@@ -367,7 +367,7 @@ def test_every_setting_is_part_of_the_key(setting: str, kept: Path, monkeypatch:
 
 def file_of(arguments: tuple[Any, ...]) -> Path | None:
     types = tuple(numba.typeof(argument) for argument in arguments)
-    return compiled._DiskCache(third)._file(types, cpu_target.target_context.codegen())
+    return compile_cache.DiskCache(third)._file(types, cpu_target.target_context.codegen())
 
 
 class Pair(NamedTuple):
@@ -385,7 +385,7 @@ def test_records_are_told_apart_by_module_and_fields(kept: Path, monkeypatch: py
         a: float
         b: float
 
-    monkeypatch.setattr(compiled, "_is_ours", lambda record: True)
+    monkeypatch.setattr(compile_cache, "_is_ours", lambda record: True)
     before = file_of((Outer(Pair(1.0, 2.0), 3),))
     Same.__name__, Same.__qualname__ = Pair.__name__, Pair.__qualname__
     assert file_of((Outer(Same(1.0, 2.0), 3),)) == before  # type: ignore[arg-type]
@@ -408,7 +408,7 @@ def test_a_full_disk_stops_nothing_and_is_told_once(
     def full(path: Path, content: bytes) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(compiled, "write_atomically", full)
+    monkeypatch.setattr(compile_cache, "write_atomically", full)
     assert use() == (3.0, 1)
     assert use() == (3.0, 1)
     assert capsys.readouterr().err == sentence(f"{kept}: No space left on device")

@@ -18,7 +18,7 @@ ROOT = Path(rlgrid.__file__).parent
 
 #: From the ground up: a file imports from its own folder and from what stands before it here.
 ORDER = (
-    "errors", "arrays", "choices", "batch", "randomness", "toml", "files", "library", "compiled",
+    "errors", "arrays", "choices", "batch", "randomness", "toml", "files", "library", "compile_cache", "compiled",
     "worlds", "view", "models", "rules", "kernels", "robbins_monro", "planning", "environments", "analysis", "book",
     "approximation", "learning", "feeds", "runs", "cli", "__main__",
 )  # fmt: skip
