@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -15,8 +16,10 @@ from rlgrid import World
 from rlgrid.worlds.numbers import to_reward
 from rlgrid.worlds.world import Cell, Leave, RewardRules, Slip, Wind
 
+FORMS = st.sampled_from(["number", "number", "number", "values", "normal"])
 NUMBERS = st.sampled_from([-10, -1, 0, 1, 5, 0.25, -0.1, "1/3", "-2/7"])
-KINDS = ["floor", "wall", "enter_to", "leave", "exit", "terminal"]
+BOOLEANS = st.booleans()
+KINDS = ("floor", "wall", "enter_to", "leave", "exit", "terminal")
 
 
 def examples(count: int) -> settings:
@@ -24,59 +27,69 @@ def examples(count: int) -> settings:
     return settings(max_examples=count, deadline=None, derandomize=True, database=None, suppress_health_check=checks)
 
 
-@st.composite
-def shares(draw: Callable[..., Any], n: int) -> list[Fraction]:
+#: Strategies are made once: making one takes longer than drawing from it.
+one_of, integers, lists = cache(st.sampled_from), cache(st.integers), cache(st.lists)
+
+
+@cache
+def shares(n: int) -> st.SearchStrategy[list[Fraction]]:
     """n probabilities that add up to 1; some may be 0."""
-    weights = draw(st.lists(st.integers(0, 3), min_size=n, max_size=n).filter(any))
-    return [Fraction(weight, sum(weights)) for weight in weights]
+    weights = lists(integers(0, 3), min_size=n, max_size=n).filter(any)
+    return weights.map(lambda found: [Fraction(weight, sum(found)) for weight in found])
 
 
 @st.composite
 def rewards(draw: Callable[..., Any]) -> Any:
-    form = draw(st.sampled_from(["number", "number", "number", "values", "normal"]))
+    form = draw(FORMS)
     if form == "number":
         return to_reward(draw(NUMBERS))
     if form == "normal":
-        return to_reward({"mean": draw(NUMBERS), "std": draw(st.sampled_from([0, 0.5, 2]))})
-    values = draw(st.lists(NUMBERS, min_size=1, max_size=3))
+        return to_reward({"mean": draw(NUMBERS), "std": draw(one_of((0, 0.5, 2)))})
+    values = draw(lists(NUMBERS, min_size=1, max_size=3))
     return to_reward({"values": values, "probabilities": draw(shares(len(values)))})
+
+
+REWARDS = rewards()
 
 
 def maybe(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     return st.none() | strategy
 
 
+MAYBE_REWARD = maybe(REWARDS)
+
+
 @st.composite
-def cells(draw: Callable[..., Any], kind: str, targets: list[str]) -> Cell:
+def cells(draw: Callable[..., Any], kind: str, targets: tuple[str, ...]) -> Cell:
     """The meaning of a symbol of some kind."""
     if kind == "wall":
-        return Cell(wall=True, bump=draw(maybe(rewards())))
-    keys: dict[str, Any] = {"enter": draw(maybe(rewards())), "start": kind != "terminal" and draw(st.booleans())}
+        return Cell(wall=True, bump=draw(MAYBE_REWARD))
+    keys: dict[str, Any] = {"enter": draw(MAYBE_REWARD), "start": kind != "terminal" and draw(BOOLEANS)}
     if kind == "enter_to":
-        keys["enter_to"] = draw(st.sampled_from(targets))
+        keys["enter_to"] = draw(one_of(targets))
     elif kind == "leave":
-        keys["leave"] = Leave(to=draw(st.sampled_from(targets)), reward=draw(maybe(rewards())))
+        keys["leave"] = Leave(to=draw(one_of(targets)), reward=draw(MAYBE_REWARD))
     elif kind == "exit":
-        keys["exit"] = draw(rewards())
+        keys["exit"] = draw(REWARDS)
     return Cell(**keys, terminal=kind == "terminal")
 
 
 @st.composite
 def slips(draw: Callable[..., Any], n_actions: int) -> Slip:
-    if n_actions > 1 and draw(st.booleans()):
-        return Slip(random=draw(st.sampled_from([Fraction(0), Fraction(1, 3), Fraction(1)])))
-    degrees = draw(st.lists(st.integers(-7, 7), min_size=1, max_size=4, unique=True))
+    if n_actions > 1 and draw(BOOLEANS):
+        return Slip(random=draw(one_of((Fraction(0), Fraction(1, 3), Fraction(1)))))
+    degrees = draw(lists(integers(-7, 7), min_size=1, max_size=4, unique=True))
     return Slip(turn={str(45 * d): p for d, p in zip(degrees, draw(shares(len(degrees))), strict=True)})
 
 
 @st.composite
 def winds(draw: Callable[..., Any], n_rows: int, n_cols: int) -> Wind:
     strongest = min(3, max(n_rows, n_cols))
-    keys = draw(st.lists(st.sampled_from(["up", "down", "left", "right"]), min_size=1, max_size=2, unique=True))
+    keys = draw(lists(one_of(("up", "down", "left", "right")), min_size=1, max_size=2, unique=True))
     lengths = {"up": n_cols, "down": n_cols, "left": n_rows, "right": n_rows}
-    force = st.integers(-strongest, strongest)
-    forces = {key: draw(st.lists(force, min_size=lengths[key], max_size=lengths[key])) for key in keys}
-    changes = draw(st.lists(st.integers(-2, 2), max_size=3, unique=True))
+    force = integers(-strongest, strongest)
+    forces = {key: draw(lists(force, min_size=lengths[key], max_size=lengths[key])) for key in keys}
+    changes = draw(lists(integers(-2, 2), max_size=3, unique=True))
     varies = {str(c): p for c, p in zip(changes, draw(shares(len(changes))), strict=True)} if changes else None
     return Wind(**forces, varies=varies)
 
@@ -84,31 +97,31 @@ def winds(draw: Callable[..., Any], n_rows: int, n_cols: int) -> Wind:
 @st.composite
 def worlds(draw: Callable[..., Any]) -> World:
     """Any world of up to 6 x 6 cells."""
-    n_rows, n_cols = draw(st.integers(1, 6)), draw(st.integers(1, 6))
-    symbols = st.sampled_from("..#SABCDE")
-    rows = ["".join(draw(st.lists(symbols, min_size=n_cols, max_size=n_cols))) for _ in range(n_rows)]
+    n_rows, n_cols = draw(integers(1, 6)), draw(integers(1, 6))
+    symbols = one_of("..#SABCDE")
+    rows = ["".join(draw(lists(symbols, min_size=n_cols, max_size=n_cols))) for _ in range(n_rows)]
     present = sorted(set("".join(rows)))
-    kinds = {symbol: draw(st.sampled_from(KINDS)) for symbol in present if symbol in "ABCDE"}
-    targets = [symbol for symbol in present if symbol != "#" and kinds.get(symbol) != "wall"]
+    kinds = {symbol: draw(one_of(KINDS)) for symbol in present if symbol in "ABCDE"}
+    targets = tuple(symbol for symbol in present if symbol != "#" and kinds.get(symbol) != "wall")
     assume(targets)
-    actions = draw(st.lists(st.sampled_from([*CLOCK, "stay"]), min_size=1, max_size=5, unique=True))
-    priced = draw(st.lists(st.sampled_from(actions), max_size=2, unique=True))
+    actions = draw(lists(one_of((*CLOCK, "stay")), min_size=1, max_size=5, unique=True))
+    priced = draw(lists(one_of(tuple(actions)), max_size=2, unique=True))
     rules = RewardRules(
-        step=draw(rewards()),
-        bump=draw(maybe(rewards())),
-        bump_adds_cell=draw(st.booleans()),
-        enter_adds_step=draw(st.booleans()),
-        action={action: draw(rewards()) for action in priced},
+        step=draw(REWARDS),
+        bump=draw(MAYBE_REWARD),
+        bump_adds_cell=draw(BOOLEANS),
+        enter_adds_step=draw(BOOLEANS),
+        action={action: draw(REWARDS) for action in priced},
     )
     try:
         return World(
             map="\n".join(rows) + "\n",
             actions=actions,
             name="random",
-            source=draw(st.sampled_from(["", 'a "quoted" source\n'])),
-            discount=draw(st.sampled_from([None, 0.0, 0.9, 1.0])),
-            max_episode_steps=draw(st.sampled_from([None, 1, 7])),
-            edge=draw(st.sampled_from(["stay", "clip"])),
+            source=draw(one_of(("", 'a "quoted" source\n'))),
+            discount=draw(one_of((None, 0.0, 0.9, 1.0))),
+            max_episode_steps=draw(one_of((None, 1, 7))),
+            edge=draw(one_of(("stay", "clip"))),
             reward=rules,
             cells={symbol: draw(cells(kind, targets)) for symbol, kind in kinds.items()},
             slip=draw(maybe(slips(len(actions)))),

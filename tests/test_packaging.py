@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 import tarfile
@@ -76,13 +75,3 @@ def test_installed_wheel_finds_its_worlds(wheel: Path, tmp_path: Path) -> None:
     where, names = run("-c", code, cwd=empty, PYTHONPATH=str(site)).splitlines()
     assert Path(where).is_relative_to(site)
     assert names.split() == sorted(path.stem for path in (ROOT / "envs").glob("*.toml"))
-
-
-@pytest.mark.skipif(not (ROOT / ".git").exists() or not shutil.which("git"), reason="not a git checkout")
-def test_source_files_stay_short() -> None:
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "rlgrid", "tests", "scripts"], cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout.split("\0")
-    paths = [ROOT / name for name in listed if name.endswith(".py")]
-    lengths = {path.name: len(path.read_text(encoding="utf-8").splitlines()) for path in paths if path.exists()}
-    assert {name: length for name, length in lengths.items() if length > 400} == {}

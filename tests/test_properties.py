@@ -25,12 +25,13 @@ LEAST_P = 1e-6
 
 def compiled_rows(world: World) -> list[dict]:
     table = compile_world(world)
+    pays = [pay_of(outcome.reward) for outcome in table.outcomes]
     rows = []
     for begin, end in zip(table.first[:-1], table.first[1:], strict=True):
         found: Counter = Counter()
         for k in range(begin, end):
             outcome = table.outcomes[table.code[k]]
-            found[int(table.next_state[k]), pay_of(outcome.reward), outcome.terminated] += outcome.probability
+            found[int(table.next_state[k]), pays[table.code[k]], outcome.terminated] += outcome.probability
         rows.append(dict(found))
     return rows
 
@@ -133,15 +134,13 @@ def test_sampled_frequencies_match_the_probabilities(name: str, seed: int) -> No
     n, random = 2000, np.random.default_rng(seed)
     envs = GridWorldVec(world, n, autoreset_mode=AutoresetMode.NEXT_STEP)
     before, over = envs.reset(seed=seed)[0], np.zeros(n, np.bool_)
-    counts: Counter = Counter()
+    seen = []
     for _ in range(150):
         actions = random.integers(0, world.n_actions, size=n)
         states, rewards, terminated, truncated, _ = envs.step(actions)
-        seen = np.column_stack([before, actions, states, rewards, terminated])[~over]
-        kinds, times = np.unique(seen, axis=0, return_counts=True)
-        for (s, a, *rest), k in zip(kinds.tolist(), times.tolist(), strict=True):
-            counts[int(s), int(a), *rest] += k
+        seen.append(np.stack([before, actions, states, rewards, terminated])[:, ~over])
         before, over = states, terminated | truncated
+    counts = Counter(zip(*np.concatenate(seen, axis=1).tolist(), strict=True))
     statistic, freedom, drawn = 0.0, 0, 0
     for state, actions_of in model.P.items():
         for action, row in actions_of.items():

@@ -157,17 +157,3 @@ def test_a_closed_pipe_is_no_failure() -> None:
     command = f"{sys.executable} -m rlgrid worlds cliff | head -1"
     done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
     assert done.stdout.startswith("name") and done.stderr == ""
-
-
-def test_the_demo_does_the_main_job(
-    run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr(rlgrid.cli.demo, "STEPS", 50_000)
-    for number in (1, 2):
-        code, out, _ = run("demo")
-        assert code == 0 and "equal to the figure in all 25 cells" in out and "14/17" in out
-        assert all(name in out for name in ("mc_epsilon_greedy", "sarsa", "q_learning"))
-        folder = tmp_path / f"runs/demo-{number}"
-        assert all((folder / name).is_file() for name in ("learned.png", "optimal.png", "episode.gif"))
-        assert (folder / "sarsa" / "episodes.sqlite").is_file()
-        assert max(map(len, out.splitlines())) <= 80

@@ -142,7 +142,7 @@ def test_observations_belong_to_the_states(kind: str) -> None:
         assert found[1:] == wanted[1:]
         seen.append((wanted[0], found[0]))
     for state, view in seen:
-        assert view.tolist() == GridWorld("four_rooms", observation=kind).reset(options={"state": state})[0].tolist()
+        assert np.array_equal(view, GridWorld("four_rooms", observation=kind).reset(options={"state": state})[0])
 
 
 def test_an_unknown_kind_is_told_with_the_near_name() -> None:
@@ -157,9 +157,9 @@ def steps(env: gym.Env, count: int) -> list[Any]:
     seen: list[Any] = []
     for k in range(count):
         view, reward, terminated, truncated, _ = env.step((k * k + 1) % 4)
-        seen.append((np.asarray(view).tolist(), reward, terminated, truncated))
+        seen.append((np.asarray(view).tobytes(), reward, terminated, truncated))
         if terminated or truncated:
-            seen.append(np.asarray(env.reset()[0]).tolist())
+            seen.append(np.asarray(env.reset()[0]).tobytes())
     return seen
 
 
