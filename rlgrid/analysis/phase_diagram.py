@@ -1,4 +1,4 @@
-"""Phase diagrams: which policies are optimal where two numbers of a world move."""
+"""Phase diagrams: which policies are optimal as two numbers of a world change."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rlgrid.worlds.world import World
 def phase_diagram(
     world: World, x: tuple[str, ArrayLike], y: tuple[str, ArrayLike], *, discount: float | None = None
 ) -> PhaseDiagram:
-    """Solve a world on a grid of two of its numbers and tell the phases apart.
+    """Solve a world on a grid of two of its numbers, and find the regions with one set of optimal policies each.
 
     Args:
         world: the world; its other numbers stay as they are.
@@ -42,7 +42,7 @@ def phase_diagram(
         raise InputError(f"{paths[0]}: found it twice; allowed: two different numbers")
     labels = np.full((len(values[0]), len(values[1])), -1)
     found: list[tuple[NDArray[np.float64], list[tuple[int, int]]]] = []
-    # The discount moves within a row of points, so that the model is made once for each.
+    # The discount is the inner one, so that one model serves a whole row of points.
     swapped = paths[0] == "discount"
     outer, inner = (1, 0) if swapped else (0, 1)
     for i, a in enumerate(values[outer].tolist()):

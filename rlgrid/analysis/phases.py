@@ -1,15 +1,16 @@
-"""Phases: between which values of a world's numbers the optimal policies stay the same.
+"""Phases: the ranges of a world's numbers in which the optimal policies stay the same.
 
-Where a number of the world moves, v* = max over policies of v_policy, and an optimal policy stays optimal for a while.
-``phases`` finds those intervals of one number, ``phase_diagram`` the regions of two.
+As a number of the world changes, an optimal policy stays optimal for a while. ``phases`` finds these intervals of one
+number; :func:`rlgrid.phase_diagram` finds the regions of two.
 
-Between two values a and b with optimal policies p and q it looks where v_p and v_q, summed over the states, are equal.
-If p is still optimal there, this is the one point at which the optimum changes; if not, some third policy is better
-there, and both halves are searched in the same way. The value of a policy is affine in a reward, so that v* is convex
-and piecewise affine in it. Then a policy that is optimal at a and at b is optimal between them, and this search, the
-method of Eisner and Severance (Mathematical techniques for efficient record segmentation in large shared databases,
-Journal of the ACM 23 (1976)), finds every phase. In a discount or a probability values are rational, and a policy may
-come back: there the search begins on a grid, and a phase that lies between two of its points can be missed.
+Between two values a and b with optimal policies p and q the search looks where v_p and v_q, summed over the states, are
+equal. If p is still optimal there, this is the one point at which the optimum changes; if not, some third policy is
+better there, and both halves are searched in the same way. The value of a policy is affine in a reward, so that v*, the
+maximum over policies, is convex and piecewise affine in it. Then a policy that is optimal at a and at b is optimal
+between them, and this search, the method of Eisner and Severance (Mathematical techniques for efficient record
+segmentation in large shared databases, Journal of the ACM 23 (1976)), finds every phase. Values are rational functions
+of a discount or a probability, and a policy may become optimal again: there the search begins on a grid, and a phase
+that lies between two of its points can be missed.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ from rlgrid.worlds.world import World
 #: A policy whose values are within this of v*, relative to the largest value, counts as optimal.
 OPTIMAL = 1e-9
 
-#: The ends of a range are moved inwards by this share of it: at the very end (a step reward of 0, a slip of 0)
-#: everything may tie, or nothing end.
+#: The ends of a range are moved inwards by this share of it: at the very end (a step reward of 0, a slip of 0) all
+#: policies may be equally good, or episodes may never end.
 INSET = 1e-6
 
 #: The search goes no further than to this share of the range.

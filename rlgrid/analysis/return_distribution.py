@@ -1,8 +1,8 @@
-"""The distribution of the return under a policy, exactly: dynamic programming over (state, what was collected so far).
+"""The exact distribution of the return under a policy: dynamic programming over pairs of a state and a sum of rewards.
 
-One step at a time, each atom (a state, a sum of rewards, a probability) goes on to all that can follow; atoms with
-equal state and sum become one. That needs rewards with finitely many values, and works where sums coincide: few
-distinct rewards, or few steps.
+An atom is such a pair with its probability. In each step every atom goes on to all that can follow, and atoms with
+equal state and sum become one. That needs rewards with finitely many values, and it is fast where sums coincide: with
+few distinct rewards, or few steps.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a plan is worth from the start, and what a world's time limit takes away from it."""
+"""The value of a plan from the start, without a time limit and within the world's."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from rlgrid.models.model import TabularModel
 from rlgrid.planning.plan import Plan
 from rlgrid.planning.solve import solve
 
-#: Outcomes to look at for the optimum within the limit; more would take longer than some ten seconds.
+#: Outcomes to look at for the optimum within the limit: some ten seconds.
 MOST_OUTCOMES = 2**31
 
 
 def start_values(plan: Plan, model: TabularModel) -> dict[str, float]:
     """The plan's mean value over the start distribution, and the best within the model's time limit.
 
-    ``value``; and ``value_within_limit`` where the model has a limit that the plan does not know of, unless that would
-    take long. The latter is the optimum of policies that may count their steps.
+    ``value``; and ``value_within_limit``, the optimum of policies that count their steps, where the model has a limit
+    that the plan does not know of and it takes no more than some ten seconds to find.
 
     >>> import rlgrid
     >>> model = rlgrid.TabularModel.from_world(rlgrid.load_world("frozen_lake_4x4"))

@@ -1,8 +1,8 @@
-"""Features of a grid's cells: what values are a linear function of.
+"""Features of a grid's cells, of which values are a linear function.
 
-The features phi(s) of a state are kept as the few that are not 0: their numbers and their values. They are made from
-the cell's row and column (Zhao, Sec. 8.2; Sutton & Barto 2e, Sec. 9.5). A grid of one row or column has one coordinate.
-Terminal states and walls have no features, so that they are worth 0.
+Of the features phi(s) of a state only those that are not 0 are kept: their numbers and their values. They are computed
+from the cell's row and column (Zhao, Sec. 8.2; Sutton & Barto 2e, Sec. 9.5); a grid of one row or one column has one
+coordinate. Terminal states and walls have no features, so that their value is 0.
 """
 
 from __future__ import annotations
@@ -17,11 +17,10 @@ from rlgrid.arrays import Floats, Ints
 from rlgrid.errors import InputError, numbers
 from rlgrid.toml import Keys, convert
 
-#: More numbers than this would fill the memory.
+#: Most numbers in all features together; more would fill the memory.
 _MOST_NUMBERS = 100_000_000
 
-
-#: Far more than any map has use for.
+#: Largest order, and most tilings and tiles: far more than any map has use for.
 _MOST_FEATURES = 1000
 
 
@@ -97,7 +96,7 @@ class Features(NamedTuple):
         return phi
 
 
-#: What features can be chosen by.
+#: The ways to say which features are meant.
 Chosen: TypeAlias = Features | FeatureKeys | dict[str, Any] | ArrayLike
 
 
@@ -146,7 +145,7 @@ def fourier(shape: tuple[int, int], order: int) -> Features:
 
 
 def tile_coding(shape: tuple[int, int], tilings: int, tiles: int) -> Features:
-    """Several grids of tiles, each shifted; of each the tile that holds a cell's middle is 1 (S&B 2e, Sec. 9.5.4).
+    """Several grids of tiles, each shifted; the tiles that hold a cell's middle are 1 (S&B 2e, Sec. 9.5.4).
 
     A tile is 1/``tiles`` of the map wide and high. Tiling i is shifted by i (1, 3) / ``tilings`` of a tile, the
     asymmetric offsets of the book (a whole tile leads back), so it takes ``tiles`` + 1 of them to cover the map. A step
@@ -208,7 +207,7 @@ def features_for(source: Any, chosen: Chosen) -> Features:
 def fitting(
     chosen: Chosen, n_states: int, shape: tuple[int, int] | None, terminal: NDArray[np.bool_] | None
 ) -> Features:
-    """The same for S states, with the shape of their map and their ends where these are known."""
+    """The features chosen, for S states; the shape of their map, and the terminal states [S], where these are known."""
     if isinstance(chosen, dict):
         chosen = convert(chosen, FeatureKeys, where="features")  # type: ignore[arg-type]  # a union is no class
     if isinstance(chosen, FeatureKeys):

@@ -1,8 +1,8 @@
-"""What a recorded batch says about the values of the policy that made it: least squares, counting, and a comparison.
+"""The values of the policy that made a recorded batch: by least squares (LSTD), or of the model counted from the batch.
 
-One trace, many learners: replayed until nothing moves, TD(0) finds the values of the model that is counted from the
-trace (certainty equivalence), which is also the solution of LSTD; Monte Carlo finds the mean of the returns, which has
-the least squared error on the trace (Sutton & Barto 2e, Sec. 6.3).
+Both are what TD(0) converges to where the batch is replayed again and again, while Monte Carlo converges to the mean
+return of each state, which has the least squared error on the batch (Sutton & Barto 2e, Sec. 6.3);
+:func:`rlgrid.compare` shows them side by side.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ def lstd(
 
     Args:
         batch: transitions under one policy; their weights count.
-        features: phi, [S, K]; by default a state is its own feature, and what was never acted in is worth 0.
+        features: phi, [S, K]; by default one for each state that was acted in, so that the others are worth 0.
         discount: gamma.
-        n_states: S, by default as many as occur.
+        n_states: S, by default as many as the batch needs.
         ridge: added to the diagonal of A, so that a batch with little in it has a solution too.
 
     Raises:
@@ -84,7 +84,7 @@ def _own_features(batch: Batch, n_states: int) -> Floats:
 def certainty_equivalence(
     batch: Batch, *, discount: float, n_states: int | None = None, n_actions: int | None = None
 ) -> Floats:
-    """Values [S] of the policy that was followed, in the model of maximum likelihood; both are counted from the batch.
+    """Values [S] of the policy that was followed, in the model of maximum likelihood, both counted from the batch.
 
     Raises:
         InputError: for an empty batch, or where the value is infinite at discount 1.

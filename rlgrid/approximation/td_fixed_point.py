@@ -1,7 +1,7 @@
-"""Where TD with a linear function comes to rest, exactly: the point at which its mean update vanishes.
+"""The fixed point of TD with a linear function, exactly: the weights at which its mean update vanishes.
 
 With D the diagonal matrix of how often a policy acts in each state, P its probabilities of going on and r its mean
-rewards, that is A w = b for
+rewards, these solve A w = b with
 
     A = Phi^T D (I - gamma P) Phi,      b = Phi^T D r
 
@@ -26,7 +26,7 @@ from rlgrid.planning.solve import Source
 
 
 def on_policy_distribution(source: Source, policy: ArrayLike) -> Floats:
-    """The share of all steps, in the long run, that a policy takes in each state, [S].
+    """The share of its steps that a policy takes in each state in the long run, [S].
 
     Episodes follow each other, each from the start distribution and cut off by the world's time limit (S&B 2e, Sec.
     9.2). Where they never end it is the stationary distribution of the class of states in which the policy stays.
@@ -76,7 +76,7 @@ def _stationary(model: TabularModel, policy: Floats, stays: NDArray[np.bool_]) -
         )
     members = np.flatnonzero(stays)
     balance = (model.chain(policy)[0][members][:, members].T - eye_array(len(members))).tolil()
-    balance[-1] = 1.0  # the equations add up to 0, so that one of them can make room for: all shares are 1
+    balance[-1] = 1.0  # the equations add up to 0, so that one is spare; in its place the shares add up to 1
     shares = np.zeros(model.n_states)
     shares[members] = solve_sparse(csc_array(balance), np.eye(len(members))[-1])
     return np.maximum(shares, 0.0)
@@ -90,10 +90,10 @@ def td_fixed_point(
     discount: float | None = None,
     distribution: ArrayLike | None = None,
 ) -> LeastSquares:
-    """The weights to which TD-linear converges under a policy, and the values that they give.
+    """The weights to which linear TD converges under a policy, and the values that they give.
 
-    Where features depend on each other, many weights give the same values; these are the shortest, to which learning
-    comes from 0.
+    Where features are linearly dependent, many weights give the same values; these are the shortest of them, to which
+    learning from w = 0 converges.
 
     Args:
         source: a world, a model, or an environment that has one.

@@ -12,7 +12,7 @@ from rlgrid.errors import InputError, numbers, shown
 from rlgrid.models.model import TabularModel
 from rlgrid.models.tables import ROW_SUM_TOLERANCE
 
-#: Where neither the caller nor the recipe nor the world names a discount.
+#: The discount where neither the caller nor the recipe nor the world names one.
 DEFAULT_DISCOUNT = 0.99
 
 

@@ -1,4 +1,4 @@
-"""Rules of one's own: Python functions that change what an action leads to, after the world's rules have spoken."""
+"""Custom rules: Python functions that change what an action leads to, after the world's own rules."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rlgrid.worlds.world import World
 #: One outcome in the toy-text form: probability, next state, reward, terminated.
 ToyOutcome: TypeAlias = tuple[float, int, float, bool]
 
-#: ``rule(world, state, action, outcomes)`` returns the outcomes that take their place.
+#: ``rule(world, state, action, outcomes)`` returns the outcomes that replace those given.
 CustomRule: TypeAlias = Callable[[World, int, int, list[ToyOutcome]], list[ToyOutcome]]
 
 
@@ -24,7 +24,7 @@ def model_with_rules(world: World, rules: Iterable[CustomRule]) -> TabularModel:
     """Compile a world, then let each rule change the outcomes of every action in every open cell.
 
     The probabilities that a rule returns have to add up to 1; an empty list makes the action unavailable. Planners,
-    environments and compiled loops see the result like any other model.
+    environments and compiled loops take the result like any other model.
 
     Args:
         world: with rewards that are plain numbers.
@@ -33,7 +33,7 @@ def model_with_rules(world: World, rules: Iterable[CustomRule]) -> TabularModel:
     Raises:
         InputError: for random rewards, or outcomes that are not what a rule may return.
 
-    A conveyor belt: who stands on ``>`` after a move is carried on to the right.
+    A conveyor belt carries an agent that stands on ``>`` after a move on to the right:
 
     >>> world = World.from_toml('''
     ... actions = ["left", "right"]

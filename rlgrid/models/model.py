@@ -37,9 +37,8 @@ if TYPE_CHECKING:
 class TabularModel:
     """A finite Markov decision process: sparse rows of outcomes, one row for each state and action.
 
-    A row without outcomes is an action that is not available there. States in which every outcome ends the
-    episode where it stands, at no reward, are terminal. The discount belongs to the learner; a world's suggestion is
-    kept in ``discount``.
+    A row without outcomes is an action that is not available there. In a terminal state every outcome stays, ends the
+    episode and pays nothing. The discount belongs to the learner; what a world suggests is kept in ``discount``.
 
     Build one with :meth:`from_world`, :meth:`from_env`, :meth:`from_arrays` or :meth:`from_batch`.
 
@@ -77,7 +76,7 @@ class TabularModel:
 
     @classmethod
     def from_world(cls, world: World) -> TabularModel:
-        """Compile a world's rules; rewards that are distributions enter by their mean and are drawn when sampled."""
+        """Compile a world's rules; random rewards enter by their mean, and are drawn where episodes are sampled."""
         table = compile_world(world)
         starts = world.starts
         rewards = [outcome.reward for outcome in table.outcomes]
@@ -118,8 +117,8 @@ class TabularModel:
     def from_env(cls, env: gymnasium.Env[Any, Any]) -> TabularModel:
         """The model of an environment that has the toy-text ``P[state][action] = [(probability, next, reward, done)]``.
 
-        States that are only ever entered with ``done`` become terminal, whatever ``P`` says goes on after them. Where
-        the environment has an ``action_mask(state)``, the actions that it rules out are not available.
+        States that are only ever entered with ``done`` become terminal, whatever ``P`` says about what follows them.
+        Where the environment has an ``action_mask(state)``, the actions that it rules out are not available.
 
         Raises:
             InputError: where the environment has no ``P``, or its rows are not probabilities.
@@ -171,7 +170,7 @@ class TabularModel:
 
         Args:
             P: transition probabilities [S, A, S].
-            R: rewards [S, A], or [S, A, S] where they depend on the next state.
+            R: rewards [S, A], or [S, A, S] if they depend on the next state.
             terminal: bool [S]; entering such a state ends the episode.
             available: bool [S, A]; rows of actions that are not available are left out.
             start: start distribution [S]; uniform over the states that are not terminal by default.
@@ -234,9 +233,10 @@ class TabularModel:
         Args:
             batch: transitions; their weights count.
             n_states, n_actions: by default as many as occur.
-            prior: Dirichlet pseudo-count of every next state of every available action; then every state can be left.
-            prior_reward: reward that the belief begins with; a high one makes what is unknown attractive.
-            seed: draws a model from the posterior; without it, its mean is taken. Only with a prior.
+            prior: Dirichlet pseudo-count of every next state of every available action; above 0 every state can be
+                left.
+            prior_reward: reward of the pseudo-counts; a high one makes what is unknown attractive.
+            seed: draws a model from the posterior; without a seed the model is the posterior's mean. Only with a prior.
             available: bool [S, A], with a prior; all actions by default.
             start: start distribution [S]; uniform over the states acted in by default.
             discount: a suggestion for planners and learners.
@@ -297,8 +297,8 @@ class TabularModel:
 
     @cached_property
     def terminal(self) -> Bools:
-        """States that absorb, bool [S]: a world's walls and terminal cells; elsewhere states in which every outcome
-        stays, ends the episode and pays 0."""
+        """Terminal states, bool [S]: of a world its walls and terminal cells; of other models the states in which every
+        outcome stays, ends the episode and pays 0."""
         if self._declared_terminal is not None:
             return self._declared_terminal
         t = self.tables
@@ -362,7 +362,7 @@ class TabularModel:
 
 
 def as_model(source: World | TabularModel | gymnasium.Env[Any, Any]) -> TabularModel:
-    """A model from whatever has one: a world (which is compiled once), a model, or an environment with ``P``."""
+    """The model of a world (which is compiled only once), of an environment with ``P``, or the model given."""
     if isinstance(source, TabularModel):
         return source
     if isinstance(source, World):

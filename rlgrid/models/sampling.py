@@ -1,4 +1,4 @@
-"""Drawing from a model: the outcome of an action, and where an episode starts."""
+"""Random draws from a model: the outcome of an action, and the state in which an episode starts."""
 
 from __future__ import annotations
 

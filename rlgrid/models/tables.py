@@ -86,7 +86,7 @@ def unrolled(tables: Tables) -> Tables | Unrolled:
 
 
 def blocks(tables: Tables) -> Iterator[tuple[slice, slice, NDArray[np.int64]]]:
-    """All rows, some at a time: the rows, their outcomes, and the row of each of these, counted within the block."""
+    """All rows, a block at a time: its rows, its outcomes, and the row of each outcome, counted within the block."""
     n_rows = len(tables.first) - 1
     for begin in range(0, n_rows, BLOCK):
         first = tables.first[begin : min(begin + BLOCK, n_rows) + 1]

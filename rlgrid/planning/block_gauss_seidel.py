@@ -1,9 +1,9 @@
 """The stencil of a model, and the method that uses it: block Gauss-Seidel, outwards from where reward comes in.
 
-Seen from where they stand, the rows of most cells of a grid are alike: a thousand by a thousand cells with walls at
-random have some twenty patterns. A pattern says how far its neighbours are and what each action makes of their values,
-so a state costs its pattern's number, its value and its neighbours' places, not rows of outcomes; and as staying is
-solved for, a long wait in front of a wall takes no sweeps.
+Seen from where each stands, the rows of most cells of a grid are alike: a thousand by a thousand cells with walls at
+random have some twenty patterns. A pattern says how far away neighbours are and how each action weighs their values. So
+of a state only its pattern's number, its value and its neighbours' places are kept, no rows of outcomes. Staying is
+solved for, so that a long wait in front of a wall takes no sweeps.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ from rlgrid.planning.problem import MethodResult, Problem
 #: More patterns, neighbours or actions than these make no stencil.
 MOST_PATTERNS, MOST_SIDES, MOST_ACTIONS = 4096, 16, 16
 
-#: Neighbours that a pattern has room for at least; actions and neighbours for which loops are unrolled.
+#: Neighbours that a pattern has room for at least; numbers of actions and neighbours for which loops are unrolled.
 LEAST_SIDES, UNROLLED = 4, ((4, 4), (5, 4))
 
-#: Kinds of places from which states are ordered: the most rewarding one, the next where that cannot be reached, ...
+#: Levels of patterns: states are ordered from the most rewarding one; where it cannot be reached, from the next; ...
 LEVELS = 8
 
 #: Blocks that can depend on one block.
@@ -55,12 +55,12 @@ class Grid(NamedTuple):
 
 
 class _Patterns(NamedTuple):
-    """Rows of each pattern, taken apart: distances [P, D]; the rest over P patterns and A actions."""
+    """The rows of P patterns with A actions, taken apart; a pattern has D neighbours at most."""
 
-    distance: Ints
+    distance: Ints  # [P, D] to each neighbour; 0: there is none
     reward: Floats  # [P, A]; -inf where the action is not available
-    continuation: Floats  # [P, A, D]
-    staying: Floats  # [P, A]
+    continuation: Floats  # [P, A, D] discounted probability of each neighbour
+    staying: Floats  # [P, A] discounted probability of staying
     stuck: Bools  # [P, A] nothing but staying, for ever, at discount 1: it would pay a negative reward without end
 
 
@@ -137,9 +137,9 @@ def _patterns(examples: Rows, states: Ints, n_actions: int, discount: float) -> 
 
 
 def _levels(patterns: _Patterns) -> Ints:
-    """How soon states of each pattern come in the order: by what its best action would pay if it could go on for ever.
+    """The level of each pattern, [P]: 0 for the one whose best action pays most if it could be repeated for ever.
 
-    -1: nothing is paid and nothing goes on; the value is 0.
+    -1: nothing is paid and nothing goes on, so the value is 0.
     """
     lasting = patterns.continuation.sum(axis=2) + patterns.staying
     worth = np.where(patterns.reward > -np.inf, patterns.reward / np.maximum(1.0 - lasting, 1e-6), -np.inf).max(axis=1)
@@ -166,7 +166,7 @@ def _stencil(patterns: _Patterns, pattern: NDArray[np.uint16], neighbour: NDArra
 
 
 def _accuracy(problem: Problem, examples: Rows, patterns: _Patterns) -> Accuracy:
-    """Of :func:`residual`, which computes moving (constant + sum of weight v' - v).
+    """The accuracy of :func:`residual`, which computes moving (constant + sum of weight v' - v).
 
     To the roundings of a backup come those of the sums over equal neighbours, of 1 - stay, of the quotients and of the
     sum over D neighbours, 2 D + 10 at most; errors of ``moving`` itself cancel but for |v|, hence the factor 2.
@@ -206,7 +206,7 @@ def block_gauss_seidel(problem: Problem, grid: Grid, limit: int) -> MethodResult
 
 
 def _swept(problem: Problem, v: Floats, passes: int) -> MethodResult:
-    """After a sweep over all outcomes, whose rounding errors are smaller; as close as float64 comes."""
+    """The result of one more sweep over all outcomes, whose rounding errors are smaller: as close as float64 comes."""
     out, accuracy = np.empty_like(v), problem.accuracy
     change, size = sweep(problem.rows, NO_WEIGHT, 0.0, v, out)
     return MethodResult(

@@ -45,7 +45,7 @@ MOST_OUTCOMES = 2**31
 
 
 def accuracy_of(model: TabularModel, rows: Rows, discount: float, *, mixed: bool) -> Accuracy:
-    """How accurate a backup of these rows is; ``mixed`` where it weighs the rows of a state.
+    """How accurate a backup of these rows is; ``mixed`` where it averages over the rows of a state.
 
     An outcome's terms carry at most 6 roundings (of probability, reward or discount, two products, and a weight), a
     row of n outcomes 2 n additions, a mixture of A rows A + 4 more operations. k roundings make a relative error of
@@ -117,9 +117,9 @@ def _nearly_optimal(rows: Rows, epsilon: float, v: Floats, size: float) -> Bools
 
 
 def _most_steps(rows: Rows, epsilon: float, v: Floats, near: Bools, limit: int) -> tuple[Floats, float]:
-    """About the most expected steps x to an end by the rows that are near the best, and min (x - P x).
+    """About the most expected steps x [Q] to an end by the rows that are near the best, and min (x - P x).
 
-    The latter is 0 where no such x was found.
+    The minimum is 0 where no such x was found.
     """
     x, out = np.full_like(v, 1e-300), np.empty_like(v)
     if epsilon == 0.0:

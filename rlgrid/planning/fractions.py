@@ -2,8 +2,8 @@
 
 A policy's linear system is solved by floating-point elimination and exact residuals (Wan, An algorithm to solve integer
 linear systems exactly using numerical methods, Journal of Symbolic Computation 41 (2006)). Each round adds some 40 bits
-to all values; as soon as fractions fit that solve the system exactly, they are its solution. What is returned rests on
-integers alone: on the system, checked, and on a greedy choice that no longer changes.
+to all values, until fractions near them solve the system exactly. What is returned rests on integers alone: these
+fractions are put into the system, and the greedy choice at them no longer changes.
 """
 
 from __future__ import annotations
@@ -123,8 +123,8 @@ def _action_values(
 def integer_rows(model: TabularModel, rows: Rows, discount: Fraction) -> IntegerRows:
     """Rows with a model's codes in integers: a world's own fractions, or the exact values of a model's floats.
 
-    Each row is divided by its sum. That of floats is not quite 1, and at discount 1 the optimum would make a profit of
-    that: from wandering about where it is above 1.
+    Each row is divided by its sum. That of floats is not quite 1; where it is above 1, the optimum at discount 1 would
+    gain by wandering about.
     """
     t = model.tables
     if model.outcomes is not None:
@@ -159,7 +159,7 @@ def integer_rows(model: TabularModel, rows: Rows, discount: Fraction) -> Integer
 
 
 def _optimum(rows: IntegerRows, choice: Ints, epsilon: Fraction, max_rounds: int, name: str) -> tuple[Values, int]:
-    """v* by Howard's policy iteration from the rows in ``choice`` [Q], which it improves; and the improvements made.
+    """v* by Howard's policy iteration, and the number of improvements; ``choice`` [Q] is where it begins and ends.
 
     Raises:
         InputError: where the values have too many digits, or lie too far from what floating point can approach.
@@ -226,7 +226,7 @@ def _factors(system: _System) -> SuperLU:
 
 
 def _solve(system: _System, name: str) -> Values:
-    """The solution x / 2^bits + y / 2^bits: x is kept, and y found from what x leaves of the right side."""
+    """The solution of a system, in rounds: x / 2^bits is known, and y / 2^bits the correction by what it leaves over."""
     n_entries = sum(map(len, system.left))
     x, bits, rest = [0] * len(system.left), 0, list(system.right)
     error, attempt, rounds = float("inf"), 2, 0
@@ -263,9 +263,9 @@ def _solve(system: _System, name: str) -> Values:
 
 
 def _fitting_fractions(system: _System, x: list[int], bits: int, accuracy: int) -> Values | None:
-    """The fractions of least denominators within 2^-accuracy of x / 2^bits, if they solve the system.
+    """The fractions of least denominator within 2^-accuracy of x / 2^bits, if they solve the system.
 
-    Each is searched over the denominator of those before; together these may have half the accuracy's bits.
+    One common denominator grows from value to value; it may have half as many bits as the values are accurate to.
     """
     denominator, largest = 1, 1 << max(0, accuracy // 2 - 1)
     for value in x:

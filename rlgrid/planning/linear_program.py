@@ -13,14 +13,14 @@ from rlgrid.planning.graph import state_of_row, uniform_weights
 
 
 def basic_policy(rows: Rows, epsilon: float, name: str) -> tuple[Ints, int]:
-    """The row of each state in an optimal basis, and the pivots it took.
+    """The row of each state in an optimal basis, [Q], and the number of pivots.
 
     The program is: minimise sum v(s) subject to v(s) >= q(s, a), for all available actions (Puterman, Markov Decision
     Processes, Sec. 6.9; d'Epenoux). With epsilon > 0, q(s, a) stands for (1 - epsilon) q(s, a) plus epsilon times the
-    mean over the actions. The dual variable of a row is how often it is taken by the optimal policy when an episode
-    starts in each state once, discounted: at least 1 for the rows of a state together. So the row with the largest
-    one is an optimal action, however small the differences between actions are; and at discount 1, where these
-    numbers are finite, the policy ends.
+    mean over the actions. The dual variable of a row is how often, discounted, an optimal policy takes it when one
+    episode starts in each state; those of a state's rows add up to 1 at least. So the row with the largest one is an
+    optimal action, however small the differences between actions are. At discount 1 the policy ends, as these numbers
+    are finite.
 
     Raises:
         InputError: where HiGHS finds no optimum.

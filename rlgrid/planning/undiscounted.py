@@ -4,19 +4,19 @@ Rewards count by their mean, as in every Bellman equation. A row of the model is
 ends the episode. An *end component* is a set of states with closed rows that can be kept to for ever and lead from
 each of its states to each other one; the policies that never end stay in end components with probability 1.
 
-1. Keeping to an end component whose closed rows all pay 0 costs nothing. Such components are found and each is
-   collapsed to one state, with one row more: to stop, for a value of 0. Uncollapsed, v = T v would have many solutions.
-2. A remaining end component in which some policy collects a positive mean reward a step makes the optimum infinite;
-   where the best mean is 0, sums go up and down for ever and the optimum is undefined. Both are errors.
-3. A state from which no way leads to an end or a stop has the value minus infinity. That is an error, too.
+1. An end component whose closed rows all pay 0 can be kept to at no cost. Each such component is collapsed to one
+   state, with one more row, which stops for a value of 0. Without that, v = T v would have many solutions.
+2. Another end component in which some policy collects a positive mean reward a step makes the optimum infinite; one in
+   which the best mean is 0 makes it undefined, as sums go up and down for ever. Both are errors.
+3. A state from which no policy reaches an end or a stop has the value minus infinity. That is an error, too.
 
-After that, some policy ends from everywhere, and every policy that does not has the value minus infinity somewhere:
-then v* is the only solution of v = T v in the collapsed model, and both value iteration from anywhere and policy
+In what is left some policy ends from everywhere, and every policy that does not has the value minus infinity somewhere:
+so v* is the only solution of v = T v in the collapsed model, and both value iteration from anywhere and policy
 iteration from a policy that ends converge to it (Bertsekas & Tsitsiklis, An analysis of stochastic shortest path
 problems, Mathematics of Operations Research 16 (1991), Propositions 2 and 3).
 
-A policy, or the best epsilon-soft one, leaves no choice of graph: there, the recurrent classes take the place of the
-end components.
+Where a policy is given, or every action has a positive probability (epsilon above 0), nothing is left to choose in the
+graph: there the recurrent classes take the place of the end components.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ MOST_OUTCOMES = 2**31
 
 
 class Collapsed(NamedTuple):
-    """A model at discount 1 in which each component that can be rested in is one state. S states become Q."""
+    """A model at discount 1 in which each component that can be kept to for free is one state: Q states, not S."""
 
     rows: Rows
     number: Ints  # [S] state of ``rows`` for each state of the model
@@ -63,7 +63,7 @@ class Collapsed(NamedTuple):
 
 
 def collapse(model: TabularModel, rows: Rows, epsilon: float) -> Collapsed:
-    """Analyse a model and collapse what can be rested in.
+    """Analyse a model, and collapse the components that can be kept to for free.
 
     Raises:
         InputError: where the optimal (epsilon-soft) value of a cell is infinite or undefined.
@@ -97,9 +97,9 @@ def collapse(model: TabularModel, rows: Rows, epsilon: float) -> Collapsed:
 
 
 def expand(collapsed: Collapsed, rows: Rows, choice: Ints) -> Ints:
-    """Rows of the model [S] that do what ``choice`` [Q] does in the collapsed model.
+    """The rows of the model [S] that do what ``choice`` [Q] does in the collapsed model.
 
-    Within a component they go to the state whose row leaves it, or stay for ever where stopping is best.
+    Within a component they lead to the state from which the row chosen leaves it, or stay for ever if stopping is best.
     """
     chosen = collapsed.origin[choice][collapsed.number]
     if not collapsed.inside.any():
@@ -126,10 +126,10 @@ def resting_classes(
     """Recurrent classes that never end and pay nothing, where the rows ``used`` all have positive probability.
 
     ``weight`` [R] are the probabilities of a given policy; without them the best epsilon-soft policy is meant.
-    Returns the label of each state, -1 for states outside of such classes.
+    Returns the label of each state [S], -1 for states outside of such classes.
 
     Raises:
-        InputError: where a recurrent class never ends and pays.
+        InputError: where a recurrent class never ends and pays or costs something.
     """
     owner = state_of_row(rows)
     label = recurrent_classes(rows, used)
@@ -146,10 +146,10 @@ def _reward_range(rows: Rows, used: Bools, mean: Floats, weight: Floats) -> tupl
     owner = state_of_row(rows)
     n_states = len(rows.begin) - 1
     if len(weight):
-        paid = np.asarray(np.bincount(owner, weight * mean, n_states), dtype=np.float64)
+        reward = np.asarray(np.bincount(owner, weight * mean, n_states), dtype=np.float64)
         size = np.bincount(owner, weight * np.abs(mean), n_states)
-        paid[np.abs(paid) <= ZERO_MEAN * size] = 0
-        return paid, paid
+        reward[np.abs(reward) <= ZERO_MEAN * size] = 0
+        return reward, reward
     low, high = np.full(n_states, np.inf), np.full(n_states, -np.inf)
     np.minimum.at(low, owner[used], mean[used])
     np.maximum.at(high, owner[used], mean[used])
@@ -224,9 +224,9 @@ def cells_in_words(model: TabularModel, states: Ints) -> str:
 
 
 def ending_choice(rows: Rows, choice: Ints, v: Floats) -> Ints:
-    """The rows chosen [Q], or rows as good as these that lead to an end where ``choice`` never ends.
+    """The rows chosen [Q]; where these never end an episode, rows as good as they that lead to an end.
 
-    Actions that differ by rounding only can add up to a policy that puts the end off for ever.
+    Where actions differ by rounding only, a choice among them can put the end off for ever.
     """
     usable = np.zeros(len(rows.first) - 1, np.bool_)
     usable[choice] = True
@@ -239,7 +239,7 @@ def ending_choice(rows: Rows, choice: Ints, v: Floats) -> Ints:
 
 
 def towards_an_end(rows: Rows, usable: Bools) -> tuple[Bools, Ints]:
-    """States from which usable rows lead to an end, and the row of each that leads there."""
+    """States from which usable rows [R] lead to an end, bool [Q], and the row of each that leads there, else -1."""
     ends = np.flatnonzero(usable & ~closed_rows(rows))
     target = np.zeros(len(rows.begin) - 1, np.bool_)
     last = np.full(len(target), -1)

@@ -59,7 +59,7 @@ def sgd(
         batch_size: samples drawn with replacement for an update: 1 is SGD, more is mini-batch, ``"full"`` takes the
             mean over all samples instead and draws nothing (batch gradient descent).
         seed: of the draws.
-        within: a :class:`Projection` or :class:`ExpandingTruncation` that keeps the iterates from diverging.
+        within: a :class:`rlgrid.Projection` or :class:`rlgrid.ExpandingTruncation`, so that iterates do not diverge.
         runs: so many independent runs side by side, as in :func:`rlgrid.find_root`.
 
     Returns:

@@ -86,7 +86,7 @@ def find_root(
         step_size: of update k; a number is a constant one.
         noise: the standard deviation of normal noise, or a function that draws eta from a generator; none by default.
         seed: of the noise.
-        within: a :class:`Projection` or :class:`ExpandingTruncation` that keeps the iterates from diverging.
+        within: a :class:`rlgrid.Projection` or :class:`rlgrid.ExpandingTruncation`, so that iterates do not diverge.
         runs: so many independent runs side by side; run r is the path with the r-th seed that
             ``numpy.random.SeedSequence(seed)`` spawns.
 
