@@ -109,7 +109,7 @@ def learning(recipe: str, steps: int) -> float:
     env = rlgrid.GridWorld(LAKE)
     own = {"step_size": ALPHA} if recipe != "mc_epsilon_greedy" else {}
     agent = rlgrid.load_agent(recipe, env, discount=GAMMA, epsilon=EPSILON, **own)
-    feed = agent.feed(env)
+    feed = rlgrid.feed_for(agent, env)
     feed.advance(agent, 1, 1, record=False)
 
     def run() -> None:

@@ -138,7 +138,7 @@ def bench_large(steps: int, repeats: int) -> list[Result]:
         tracemalloc.clear_traces()
         before = tracemalloc.get_traced_memory()[0]
         agent = rlgrid.load_agent("q_learning", env, epsilon=EPSILON, step_size=ALPHA)
-        feed = agent.feed(env)
+        feed = rlgrid.feed_for(agent, env)
         feed.prepare(agent)
         started, left = time.perf_counter(), steps
         while left > 0:
