@@ -226,7 +226,7 @@ def _factors(system: _System) -> SuperLU:
 
 
 def _solve(system: _System, name: str) -> Values:
-    """The solution of a system, in rounds: x / 2^bits is known, and y / 2^bits the correction by what it leaves over."""
+    """The solution of a system, in rounds: each adds a correction y to what is known, x / 2^bits."""
     n_entries = sum(map(len, system.left))
     x, bits, rest = [0] * len(system.left), 0, list(system.right)
     error, attempt, rounds = float("inf"), 2, 0

@@ -20,13 +20,13 @@ SAMPLED_FRAMES = 12  # from which the palette is taken
 def save_gif(path: str | os.PathLike[str], frames: Iterable[NDArray[np.uint8]], *, fps: float = 8) -> None:
     """Write frames, each uint8 [height, width, 3], as a GIF that loops and rests on its last frame.
 
-    All frames share one palette, so that nothing flickers and only what changed is stored. GIF counts in hundredths of
-    a second, and viewers slow down what is faster than 50 frames a second.
+    All frames share one palette, so that nothing flickers and only what changed is stored. GIF counts time in
+    hundredths of a second, and viewers slow down more than 50 frames a second.
 
     Raises:
         InputError: when there is no frame, fps is not positive, or the file cannot be written.
     """
-    from PIL import Image  # only who writes a GIF pays for the import
+    from PIL import Image  # loads when it is used
 
     packed = [_packed(frame) for frame in frames]
     if not packed:

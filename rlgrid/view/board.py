@@ -1,4 +1,4 @@
-"""The board: everything about a world that does not change while an agent walks and learns."""
+"""The board: everything in a picture of a world that does not change while an agent walks and learns."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ def paint_ground(layout: Layout) -> pygame.Surface:
 
 
 def paint_cells(layout: Layout, meaning: Meaning, *, tinted: bool, central: bool) -> pygame.Surface:
-    """What lies over the values: grid, walls, marks, wind. Transparent elsewhere, alpha premultiplied.
+    """What lies over the values: grid, walls, marks, wind; transparent elsewhere, with premultiplied alpha.
 
     Args:
         layout: where the cells lie.
         meaning: what they are.
-        tinted: fill good and bad cells with their colour; else only frame them, because values colour the cells.
-        central: put the marks in the middle of the cells; else in a corner, because numbers or arrows need the middle.
+        tinted: fill good and bad cells with their colour; otherwise frame them only, as values colour the cells.
+        central: put marks in the middle of cells; otherwise in a corner, as numbers or arrows need the middle.
     """
     canvas = Canvas(layout.width, layout.height)
     board = _Board(canvas, layout, meaning, tinted, central)
@@ -48,7 +48,7 @@ def paint_cells(layout: Layout, meaning: Meaning, *, tinted: bool, central: bool
 
 
 class _Board:
-    """One painting of the cells; each method is a coat of paint, later ones cover earlier ones."""
+    """One painting of the cells: each method paints one kind of thing, over what was painted before."""
 
     def __init__(self, canvas: Canvas, layout: Layout, meaning: Meaning, tinted: bool, central: bool) -> None:
         self.canvas, self.layout, self.meaning = canvas, layout, meaning
@@ -147,7 +147,7 @@ class _Board:
         self.canvas.stroke([ends[0], tip, ends[1]], cell * 0.05, colour)
 
     def arcs(self) -> None:
-        """A bow from each teleport to its far end."""
+        """An arc from each teleport to its far end."""
         if len(self.meaning.arcs) > 12:
             return
         for source, target in self.meaning.arcs:

@@ -1,4 +1,4 @@
-"""Layout: where everything lies on the page, in pixels."""
+"""Layout: where the map and its margins lie on the page, in pixels."""
 
 from __future__ import annotations
 

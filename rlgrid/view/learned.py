@@ -20,9 +20,9 @@ SMALLEST_NUMBER = 26  # a smaller cell shows its value by colour alone
 SMALLEST_LOW_NUMBER = 44  # cells from here on have room for a number below the arrows or the agent
 THREE_DIGITS = 64  # pixels of width from which on a value is written with three digits, not two
 NEGLIGIBLE = 0.02  # less probable actions get no arrow
-LEVELS = 32  # lengths of an arrow and strengths of a path that are told apart
+LEVELS = 32  # different lengths of an arrow, and different strengths of a path
 TAIL = 400  # states of the trajectory that are drawn
-MOST_PIXELS = 8_000_000  # kept in sprites, 32 MB
+MOST_PIXELS = 8_000_000  # of all sprites kept, 32 MB
 
 
 def paint_values(surface: pygame.Surface, layout: Layout, values: Floats, shown: Bools) -> None:
@@ -46,7 +46,7 @@ def paint_numbers(surface: pygame.Surface, layout: Layout, values: Floats, shown
 
 
 def _numbers(values: Floats, width: float, largest: int) -> tuple[list[str], int]:
-    """Three digits of the largest value, fewer in narrow cells, and the font size; no texts if none can be read."""
+    """Values as texts, with three digits of the largest (two in narrow cells), and their font size; 0: no size fits."""
     # A hair more, because iterations stop just below: 9.999999 is to be 10.0, and -12.999999 a whole number.
     biggest = float(np.abs(values).max(initial=0.0)) * (1.0 + 1e-6)
     whole = bool(np.allclose(values, np.rint(values), rtol=1e-6, atol=1e-6 * biggest))
@@ -67,7 +67,7 @@ def _number(value: float, decimals: int) -> str:
 
 
 class Sprites:
-    """Small pictures for one cell size, each painted once: arrows, pieces of a path, the agent."""
+    """Small pictures for one size of cells, each painted once and kept: arrows, pieces of a path, the agent."""
 
     def __init__(self, cell: int) -> None:
         self.cell = cell

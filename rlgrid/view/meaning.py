@@ -1,4 +1,4 @@
-"""What the cells of a world mean to the eye: good, bad, an end, a jump. Read from the rules alone."""
+"""What a picture shows of the cells of a world: good, bad, an end, a jump. Read from the rules alone."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ class Meaning:
 
     @property
     def valued(self) -> Bools:
-        """The cells in which an action is chosen that matters: those that get a value and arrows."""
+        """The cells in which the choice of an action matters: they get a value and arrows."""
         return ~(self.wall | self.end | self.passed)
 
 
 def read_meaning(world: World) -> Meaning:
-    """Look up what each symbol means and spread it over the map."""
+    """Look up what each symbol means, for every cell that carries it."""
     goodness = {symbol: _goodness(world, cell) for symbol, cell in world.legend.items()}
     ends = {symbol for symbol, cell in world.legend.items() if cell.terminal or cell.exit is not None}
     something_good = any(sign > 0 for sign in goodness.values())
@@ -68,9 +68,9 @@ def read_meaning(world: World) -> Meaning:
         wall=world.mask("wall"),
         end=world.mask("terminal") | world.mask("exit"),
         passed=world.mask("enter_to"),
-        good=_spread(world, {s for s, sign in goodness.items() if sign > 0}),
-        bad=_spread(world, {s for s, sign in goodness.items() if sign < 0}),
-        jump=_spread(world, jumps),
+        good=_cells_with(world, {s for s, sign in goodness.items() if sign > 0}),
+        bad=_cells_with(world, {s for s, sign in goodness.items() if sign < 0}),
+        jump=_cells_with(world, jumps),
         start=world.mask("start"),
         letters=letters,
         rewards=_rewards(world),
@@ -80,7 +80,8 @@ def read_meaning(world: World) -> Meaning:
     )
 
 
-def _spread(world: World, symbols: set[str]) -> Bools:
+def _cells_with(world: World, symbols: set[str]) -> Bools:
+    """The cells that carry one of the symbols, bool [S]."""
     return np.isin(world.symbols, np.array([ord(symbol) for symbol in sorted(symbols)], dtype=np.uint32))
 
 
@@ -99,6 +100,7 @@ def _goodness(world: World, cell: Cell) -> int:
 
 
 def _jumps(world: World) -> tuple[dict[int, str], list[tuple[int, int]], set[str]]:
+    """Letters and arcs as in :class:`Meaning`, and the symbols at both ends of jumps."""
     letters: dict[int, str] = {}
     arcs: list[tuple[int, int]] = []
     jumps: set[str] = set()
@@ -135,6 +137,7 @@ def _signed(reward: Reward) -> str:
 
 
 def _wind(world: World) -> NDArray[np.int64]:
+    """Cells that each cell is pushed upwards and to the right, [S, 2]."""
     n_rows, n_cols = world.shape
     push = np.zeros((n_rows, n_cols, 2), dtype=np.int64)
     if world.wind is not None:

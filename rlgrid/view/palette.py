@@ -1,4 +1,4 @@
-"""Colours: a calm set that stays distinct under the common forms of colour blindness, and the scale of values."""
+"""Colours that stay distinct under the common forms of colour blindness, and the scale of values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Picture: one world, prepared once, then painted with whatever shall be seen on it."""
+"""Picture: one world, prepared once, then painted with agent, values, policy and trajectory as they change."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ class Picture:
         return paint_cells(self.layout, self._meaning, tinted=tinted, central=central)
 
     def _paint_learned(self, layers: Layers, low: bool, lift: int) -> None:
-        """Paint what lies under and over the trajectory; anew only when values or policy have changed."""
+        """Paint what lies under the trajectory and what lies over it, only when values or policy have changed."""
         if self._learned_of is not None and self._learned_of[1] == low and _same_learned(self._learned_of[0], layers):
             return
         values, policy, valued = layers.values, layers.policy, self._meaning.valued

@@ -20,7 +20,7 @@ LARGEST_SUPERSAMPLED = 1300  # pixels a side; beyond, three times as many would 
 class Canvas:
     """A transparent canvas in picture pixels, drawn larger and scaled down, so that every edge is smooth.
 
-    Shapes replace what lies under them (no blending), so alpha only makes sense for the first layer of paint.
+    Shapes replace what lies under them, without blending, so a shape with alpha has to be the first one.
     """
 
     def __init__(self, width: int, height: int) -> None:
@@ -103,7 +103,7 @@ class Canvas:
 
 
 def curve(start: Point, end: Point, *, bend: float, keep_off: float) -> list[Point]:
-    """A quadratic Bezier curve with ``keep_off`` pixels free at both ends; ``bend`` is its bow over its length."""
+    """A quadratic Bezier curve, ``keep_off`` pixels short at both ends; ``bend`` is its bow over its length."""
     dx, dy = end[0] - start[0], end[1] - start[1]
     length = math.hypot(dx, dy) or 1.0
     control = (start[0] + dx / 2 - dy * bend * 2, start[1] + dy / 2 + dx * bend * 2)

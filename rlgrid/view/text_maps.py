@@ -1,4 +1,4 @@
-"""Plans as text, for the terminal: maps of values and policies."""
+"""Maps of values and policies as text, for the terminal."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ class Window:
         return None
 
     def close(self) -> None:
-        """Close the window, and pygame's display if this window was who started it."""
+        """Close the window, and pygame's display if this window has started it."""
         self.closed = True
         if self._window is not None:
             self._window.destroy()
