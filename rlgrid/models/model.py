@@ -21,12 +21,12 @@ from rlgrid.models.tables import (
     check_tables,
     merge_outcomes,
     row_sums,
-    to_cumulative,
     unrolled,
 )
 from rlgrid.models.toy_text import ToyText, read_toy_text, write_toy_text
+from rlgrid.models.world_tables import world_tables
 from rlgrid.models.wrappers import transparent_base
-from rlgrid.worlds.outcomes import Outcome, compile_world
+from rlgrid.worlds.outcomes import Outcome
 from rlgrid.worlds.world import World
 
 if TYPE_CHECKING:
@@ -77,29 +77,7 @@ class TabularModel:
     @classmethod
     def from_world(cls, world: World) -> TabularModel:
         """Compile a world's rules; random rewards enter by their mean, and are drawn where episodes are sampled."""
-        table = compile_world(world)
-        starts = world.starts
-        rewards = [outcome.reward for outcome in table.outcomes]
-        noisy = [reward for reward in dict.fromkeys(rewards) if not reward.is_constant]
-        width = max([len(reward.values) for reward in noisy], default=1)
-        values, cumulative = np.zeros((len(noisy), width)), np.ones((len(noisy), width))
-        for i, reward in enumerate(noisy):
-            values[i, : len(reward.values)] = [float(v) for v in reward.values]
-            cumulative[i, : len(reward.values) - 1] = np.cumsum([float(p) for p in reward.probabilities])[:-1]
-        tables = Tables(
-            first=table.first,
-            next_state=table.next_state,
-            code=table.code,
-            probability=np.array([float(outcome.probability) for outcome in table.outcomes]),
-            reward=np.array([float(reward.mean) for reward in rewards]),
-            terminated=np.array([outcome.terminated for outcome in table.outcomes]),
-            noise=np.array([noisy.index(reward) if reward in noisy else -1 for reward in rewards], dtype=np.int64),
-            noise_values=values,
-            noise_cumulative=cumulative,
-            noise_std=np.array([reward.std for reward in noisy], dtype=np.float64),
-            start_state=starts.astype(np.int64),
-            start_cumulative=to_cumulative(np.full(len(starts), 1.0 / len(starts))),
-        )
+        tables, outcomes = world_tables(world)
         return cls(
             tables,
             world.n_states,
@@ -109,7 +87,7 @@ class TabularModel:
             shape=world.shape,
             actions=world.actions,
             max_episode_steps=world.max_episode_steps,
-            outcomes=table.outcomes,
+            outcomes=outcomes,
             terminal=world.mask("wall") | world.mask("terminal"),
         )
 
