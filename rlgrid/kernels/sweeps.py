@@ -1,4 +1,4 @@
-"""Sweeps of exact planning over rows of outcomes, with the bounds that say when to stop.
+"""Sweeps of planning over rows of outcomes, with the bounds that say when to stop.
 
 T is the operator that is swept: (1 - epsilon) max_a q(s, a) + epsilon mean_a q(s, a) over the actions of a state, or
 sum_a policy(a | s) q(s, a) where the rows carry weights. A row without outcomes is an action that is not available.
@@ -20,8 +20,7 @@ UNDERFLOW = 1e-300
 #: Covers the few roundings in a bound itself.
 OUTWARD = 1.0 + 2.0**-45
 
-
-#: Where T is the operator of the optimum.
+#: The weights of rows where T is the operator of the optimum.
 NO_WEIGHT = np.zeros(0)
 
 

@@ -182,7 +182,7 @@ class _Turnouts(NamedTuple):
     counts: Bools  # [n] False where there is no such way, or an equal one counts for it
 
 
-class _Rows(NamedTuple):
+class _BlockRows(NamedTuple):
     """The rows of a block, with M outcomes in all."""
 
     length: NDArray[np.integer]  # [n A] number of outcomes
@@ -376,7 +376,7 @@ class _Compiler:
             raised[chance] = self._chance(known[chance] + probability)
         return raised[chances]
 
-    def _block_rows(self, block: _Block) -> _Rows:
+    def _block_rows(self, block: _Block) -> _BlockRows:
         """All rows of a block; codes are numbered as they come up."""
         shape = (len(block.own), self.world.n_actions, max(len(action_ways) for action_ways in self.ways))
         next_state, payment, chance = (np.empty(shape, dtype=np.int32) for _ in range(3))
@@ -388,7 +388,7 @@ class _Compiler:
                 length[:, a] += turnouts.counts
         return self._with_codes(length.ravel(), next_state[counts], payment[counts], chance[counts])
 
-    def _with_codes(self, length: NDArray[np.integer], next_state: Ints, payment: Ints, chance: Ints) -> _Rows:
+    def _with_codes(self, length: NDArray[np.integer], next_state: Ints, payment: Ints, chance: Ints) -> _BlockRows:
         """Rows from the outcomes [M] of a block; pairs of a chance and a payment become codes."""
         if (next_state >= self.n_states).any():
             length, next_state, payment, chance = self._split_targets(length, next_state, payment, chance)
@@ -397,7 +397,7 @@ class _Compiler:
         code_of = np.zeros(len(self.chances) * n_payments, dtype=np.uint32)
         for present in np.flatnonzero(np.bincount(pair)).tolist():
             code_of[present] = self.codes.setdefault(divmod(present, n_payments), len(self.codes))
-        return _Rows(length, next_state, code_of[pair])
+        return _BlockRows(length, next_state, code_of[pair])
 
     def _split_targets(
         self, length: NDArray[np.integer], next_state: Ints, payment: Ints, chance: Ints
