@@ -146,6 +146,7 @@ rlgrid.train(agent, env, steps=100_000, log=sys.argv[1], observers=[Kill()])
 """
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_from_its_checkpoint_as_if_nothing_had_happened(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     assert subprocess.run([sys.executable, "-c", KILLED, str(folder)], check=False).returncode == -9

@@ -169,6 +169,7 @@ def test_random_walks_have_the_values_of_a_fair_game() -> None:
         np.testing.assert_allclose(v[1:-1], values, rtol=0, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_stochastic_wind_with_king_moves() -> None:
     """Against value iteration over the rules as the book's exercise tells them, written down once more."""
     wind = [0, 0, 0, 1, 1, 1, 2, 2, 1, 0]

@@ -13,6 +13,7 @@ import pytest
 from rlgrid.planning.methods import METHODS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("guide", "least"), [("environments.md", 25), ("planning.md", 37)])
 def test_the_examples_of_the_guide_run(guide: str, least: int) -> None:
     text = (Path(__file__).parents[1] / "docs" / guide).read_text(encoding="utf-8")
@@ -29,6 +30,7 @@ def test_the_guide_lists_the_methods_that_there_are() -> None:
     assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == {*METHODS} - {"auto"}
 
 
+@pytest.mark.slow
 def test_the_code_in_the_guide_of_agents_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In order, with the recipes written to files by their names."""
     monkeypatch.chdir(tmp_path)

@@ -45,6 +45,7 @@ def assert_compiled_exactly(world: World) -> None:
             assert found == wanted, f"state {state}, {action}"
 
 
+@pytest.mark.slow
 @given(worlds())
 @examples(700)
 def test_the_compiler_follows_the_rules_exactly(world: World) -> None:
@@ -58,6 +59,7 @@ def test_the_compiler_follows_the_rules_exactly_in_the_catalog(name: str) -> Non
     assert_compiled_exactly(load_world(name))
 
 
+@pytest.mark.slow
 @given(worlds())
 @examples(150)
 def test_rows_add_up_to_one_and_ends_absorb(world: World) -> None:
@@ -72,6 +74,7 @@ def test_rows_add_up_to_one_and_ends_absorb(world: World) -> None:
     assert model.start.sum() == pytest.approx(1) and not (closed & (model.start > 0)).any()
 
 
+@pytest.mark.slow
 @given(worlds())
 @examples(250)
 def test_a_world_survives_writing_and_reading(world: World) -> None:
@@ -83,6 +86,7 @@ def test_a_world_survives_writing_and_reading(world: World) -> None:
 # -- stepping --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @given(worlds(), st.integers(0, 2**31), st.sampled_from([AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP]))
 @examples(80)
 def test_many_environments_step_as_single_ones(world: World, seed: int, mode: AutoresetMode) -> None:
@@ -159,6 +163,7 @@ def test_sampled_frequencies_match_the_probabilities(name: str, seed: int) -> No
 # -- symmetry --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @given(worlds())
 @examples(120)
 def test_turning_a_world_turns_its_values(world: World) -> None:
@@ -168,6 +173,7 @@ def test_turning_a_world_turns_its_values(world: World) -> None:
     assert solve(mirror, discount=0.9).v.reshape(mirror.shape) == pytest.approx(v[:, ::-1], abs=1e-7)
 
 
+@pytest.mark.slow
 @given(worlds())
 @examples(100)
 def test_four_turns_and_two_mirrors_are_none(world: World) -> None:

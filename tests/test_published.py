@@ -185,6 +185,7 @@ def test_frozen_lake() -> None:
     assert close(evaluate_by_sweeps(world, uniform, discount=1)[0], entry, values["uniform_random_success"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", EVERY_WAY)
 def test_gambler(method: str) -> None:
     entry = PUBLISHED["sb_ex4.3_gambler"]
@@ -193,6 +194,7 @@ def test_gambler(method: str) -> None:
     assert plan.q[10, 10] == -np.inf
 
 
+@pytest.mark.slow
 def test_blackjack() -> None:
     entry = PUBLISHED["sb_ex5.4_blackjack"]
     model, number = blackjack()

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import resource
-import subprocess
-import sys
+from collections.abc import Callable
 
 import msgspec
 import numpy as np
@@ -243,6 +242,7 @@ def test_findings_are_told_with_their_place() -> None:
     assert str(Finding("endless", None, None, "no end")) == "no end (endless)"
 
 
+@pytest.mark.slow
 def test_a_million_cells_take_seconds() -> None:
     world = msgspec.structs.replace(
         generate_world("obstacles", (1000, 1000), seed=1, density=0.3, slip=0.2), discount=1.0
@@ -257,25 +257,21 @@ def test_a_million_cells_take_seconds() -> None:
 # -- the command line --------------------------------------------------------------------------------------------------
 
 
-def check(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "rlgrid", "check", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+Run = Callable[..., tuple[int, str, str]]
 
 
-def test_the_command_prints_what_is_found() -> None:
-    done = check("cliff_exit")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith("cliff_exit: row 1, column 1: at discount 1 a policy can go on for ever in 18 cells")
-    assert check("zhao_5x5").stdout == "zhao_5x5: nothing to report\n"
+def test_the_command_prints_what_is_found(run: Run) -> None:
+    code, out, err = run("check", "cliff_exit")
+    assert (code, err) == (0, "")
+    assert out.startswith("cliff_exit: row 1, column 1: at discount 1 a policy can go on for ever in 18 cells")
+    assert run("check", "zhao_5x5")[1] == "zhao_5x5: nothing to report\n"
 
 
-def test_the_command_prints_json() -> None:
-    told = json.loads(check("windy", "--json").stdout)
+def test_the_command_prints_json(run: Run) -> None:
+    told = json.loads(run("check", "windy", "--json")[1])
     assert told["world"] == "windy"
     assert [(f["kind"], f["row"], f["column"]) for f in told["findings"]] == [("unreachable", 5, 7), ("improper", 1, 1)]
 
 
-def test_a_file_that_is_not_valid_exits_with_2() -> None:
-    done = check("no_such.toml")
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "rlgrid: no_such.toml: there is no such file\n"
+def test_a_file_that_is_not_valid_exits_with_2(run: Run) -> None:
+    assert run("check", "no_such.toml") == (2, "", "rlgrid: no_such.toml: there is no such file\n")

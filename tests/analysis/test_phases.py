@@ -69,6 +69,7 @@ def test_discounts_between_two_exits() -> None:
     assert points(found) == pytest.approx([(1 / 3) ** (1 / (7 - 2 * i)) for i in (3, 2, 1)], rel=1e-12)
 
 
+@pytest.mark.slow
 def test_exits_and_probabilities() -> None:
     """From cell 1 the exit in reach pays 1, the one six moves away x; and slip alone decides nothing in a corridor."""
     world = World.from_toml(LINE)
@@ -141,6 +142,7 @@ def test_how_the_last_step_is_charged_moves_no_point(aima: list[rlgrid.Phase]) -
 # -- random worlds ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @settings(max_examples=4, deadline=None, derandomize=True)
 @given(
     st.integers(0, 10**6),
@@ -214,6 +216,7 @@ def test_a_number_of_the_world_changes_nothing_else() -> None:
 # -- two numbers -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_diagram_has_the_phases_of_its_lines(tmp_path: Path) -> None:
     world = load_world("aima_4x3")
     steps, slips = np.linspace(-1.9, -0.01, 12), [0.7, 0.8]
@@ -234,6 +237,7 @@ def test_a_diagram_shows_where_there_is_no_optimum() -> None:
     assert (diagram.labels == -1).tolist() == [[False, False], [False, True]]
 
 
+@pytest.mark.slow
 def test_values_of_a_diagram_that_cannot_be_are_refused(tmp_path: Path) -> None:
     world, good = load_world("aima_4x3"), ("discount", [0.5, 0.9])
     for bad, sentence in (
@@ -251,6 +255,7 @@ def test_values_of_a_diagram_that_cannot_be_are_refused(tmp_path: Path) -> None:
 # -- figures of books ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_every_figure_is_listed_and_can_be_computed(run: Callable[..., Result]) -> None:
     listed = json.loads(run("book", "--json")[1])
     assert len(listed) >= 5 and run("book")[1].startswith("book")
@@ -262,6 +267,7 @@ def test_every_figure_is_listed_and_can_be_computed(run: Callable[..., Result]) 
             assert found["agrees"] and all(panel["agrees"] for panel in found["panels"])
 
 
+@pytest.mark.slow
 def test_the_4x3_figure_says_what_each_edition_prints(run: Callable[..., Result]) -> None:
     found = json.loads(run("book", "aima", "4x3", "--json")[1])
     agrees = {entry["value"]: entry["agrees"] for entry in found["printed"]}

@@ -208,6 +208,7 @@ def test_a_feature_for_each_state_gives_the_exact_values(world: str) -> None:
     assert solved.v[visited] == pytest.approx(rlgrid.evaluate_exact(source, policy, discount=0.9)[visited], abs=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_td_linear_and_lstd_come_to_the_fixed_point(kind: dict) -> None:
     """12 runs with steps of order k^-0.7. The mean of the runs is within six standard errors of the fixed point (t with

@@ -103,6 +103,7 @@ def test_bad_files_and_values_are_one_sentence(run: Callable[..., Result], tmp_p
     refused(run("evaluate", "nowhere"), "nowhere: not a run directory")
 
 
+@pytest.mark.slow
 def test_a_run_is_trained_judged_watched_replayed_and_gone_on_with(
     run: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -153,6 +154,7 @@ def test_interruptions_and_failures_inside_have_their_own_codes(
         assert (found, out) == (code, "") and words in err and "Traceback" not in err
 
 
+@pytest.mark.slow
 def test_a_closed_pipe_is_no_failure() -> None:
     command = f"{sys.executable} -m rlgrid worlds cliff | head -1"
     done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)

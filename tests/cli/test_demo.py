@@ -14,6 +14,8 @@ import rlgrid
 import rlgrid.cli.demo
 import rlgrid.cli.main
 
+pytestmark = pytest.mark.slow
+
 STEPS = 100_000
 
 

@@ -60,6 +60,7 @@ def process(*command: str, folder: Path) -> subprocess.CompletedProcess[str]:
 # As a program of its own
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("program", [(str(SCRIPT),), (sys.executable, "-m", "rlgrid")], ids=["script", "module"])
 def test_the_program_answers_with_its_exit_code_and_without_a_traceback(
     program: tuple[str, ...], tmp_path: Path
@@ -73,6 +74,7 @@ def test_the_program_answers_with_its_exit_code_and_without_a_traceback(
     refused((wrong.returncode, wrong.stdout, wrong.stderr), "--tol")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize("command", ["worlds --json", "check cliff", "--help"])
 def test_a_reader_who_has_gone_is_no_failure(command: str, unbuffered: str, tmp_path: Path) -> None:
@@ -186,6 +188,7 @@ def test_an_optimum_that_does_not_exist_is_refused(run: Callable[..., Result], t
     refused(run("solve", "swings.toml"), "swings: at discount 1", "undefined")
 
 
+@pytest.mark.slow
 def test_maps_fit_80_columns_or_say_that_they_do_not(run: Callable[..., Result]) -> None:
     for name in rlgrid.library.names("envs"):
         code, out, err = run("solve", name)
@@ -268,6 +271,7 @@ def test_a_policy_of_values_that_diverged_is_not_judged(run: Callable[..., Resul
         refused(run(*command), "q_learning: the values diverged: at 50 steps the one of state 3", "is nan")
 
 
+@pytest.mark.slow
 def test_the_last_of_several_settings_counts_and_is_logged(run: Callable[..., Result], tmp_path: Path) -> None:
     pairs = ("--set", "epsilon=0.5", "--set", "step_size=0.3", "--set", "epsilon=0.2")
     facts = json.loads(run(*TRAIN, "--steps", "500", *pairs, "--out", "a", "--json")[1])
@@ -332,6 +336,7 @@ def test_evaluate_prints_a_mean_with_its_half_width(run: Callable[..., Result], 
     assert f"{score['mean_return']:.6g} ±" in out
 
 
+@pytest.mark.slow
 def test_replay_shows_the_latest_episode_that_was_kept(run: Callable[..., Result], saved: str, tmp_path: Path) -> None:
     kept = rlgrid.SavedRun(saved)
     assert run("replay", saved, "--gif", "latest.gif") == (0, "gif: latest.gif\n", "")

@@ -54,6 +54,7 @@ def env_id(world: str) -> str:
 # Gymnasium's contract
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("world", CATALOG)
 def test_every_world_passes_the_environment_checker(world: str) -> None:
     env = gym.make(env_id(world), render_mode="rgb_array")

@@ -152,6 +152,7 @@ def test_taxi_in_python_equals_its_mask_too() -> None:
 # -- environments without P ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_blackjack_is_learned() -> None:
     env = gym.make("Blackjack-v1", sab=True)
     agent = load_agent("mc_epsilon_greedy", env, seed=3, discount=1.0, epsilon=0.1)

@@ -353,6 +353,7 @@ def test_frames_show_every_environment() -> None:
     assert GridWorldVec("cliff").render() is None
 
 
+@pytest.mark.slow
 def test_a_video_of_every_environment(tmp_path) -> None:
     envs = RecordVideo(GridWorldVec("zhao_2x2", 3, render_mode="rgb_array"), str(tmp_path / "video"), video_length=4)
     envs.reset(seed=0)

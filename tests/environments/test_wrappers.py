@@ -94,6 +94,7 @@ def test_transformed_observations_are_indices_of_the_new_space() -> None:
     assert agent.q.shape == (12, 4) and run.steps == 1000 and len(run.errors) == 0
 
 
+@pytest.mark.slow
 def test_a_video_is_recorded(tmp_path) -> None:
     env = GridWorld("cliff", render_mode="rgb_array")
     env = gym.wrappers.RecordVideo(env, str(tmp_path / "video"), disable_logger=True)

@@ -106,6 +106,7 @@ def test_a_run_that_was_broken_off_goes_on_with_what_it_had_counted(tmp_path: Pa
     assert np.array_equal(run.agent.q, whole.q)
 
 
+@pytest.mark.slow
 def test_posterior_sampling_explores_by_itself() -> None:
     """Without epsilon, on ice: in four of five seeds the latest draw's policy is within a tenth of the optimum."""
     best = solve(LAKE, discount=0.95).v[0]
@@ -135,6 +136,7 @@ def test_settings_that_are_refused(recipe: str, settings: dict[str, object], sen
     assert sentence in str(error.value)
 
 
+@pytest.mark.slow
 def test_a_method_that_is_none_and_a_model_that_is_not_there() -> None:
     agent = load_agent("gauss_seidel", LAKE, method="gauss_seidl")
     with pytest.raises(InputError, match=r'^method: found "gauss_seidl", did you mean "gauss_seidel"\?'):

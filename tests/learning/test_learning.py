@@ -73,6 +73,7 @@ def _target_variance(env: GridWorld, policy: np.ndarray, v: np.ndarray, discount
     return greatest
 
 
+@pytest.mark.slow
 def test_td0_on_the_random_walk() -> None:
     """Sutton & Barto, Example 6.2: the values are 1/6 to 5/6."""
     entry = PUBLISHED["sb_ex6.2"]
@@ -126,6 +127,7 @@ CONTROL = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("recipe", "world", "discount", "steps", "settings"), CONTROL, ids=[f"{case[0]} {case[1]}" for case in CONTROL]
 )
@@ -140,6 +142,7 @@ def test_the_greedy_policy_becomes_optimal(
         assert env.model.start @ value_of(env, greedy, discount) == pytest.approx(best, abs=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("recipe", "epsilon"), [("q_learning", 0.0), ("sarsa", 0.3), ("expected_sarsa", 0.3)], ids=str)
 def test_action_values_converge(recipe: str, epsilon: float) -> None:
     """Q-learning to q*, the on-policy methods to the best epsilon-soft values, where entries are visited often."""
@@ -170,6 +173,7 @@ def test_sarsa_walks_round_the_cliff_and_q_learning_along_its_edge() -> None:
         assert online["sarsa"] == pytest.approx(published["top"]["eps01"], abs=4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", ["sarsa", "q_learning"])
 def test_online_returns_are_the_exact_values_of_the_paths_taken(recipe: str) -> None:
     """On the cliff, within five standard errors: those of the returns' mean and of the mean of 200 looks at the values.

@@ -99,6 +99,7 @@ def test_value_iteration_takes_the_planners_steps(world: str) -> None:
         assert agent.v == pytest.approx(expected, abs=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("world", CATALOG)
 def test_policy_iteration_visits_the_planners_policies(world: str) -> None:
     env = GridWorld(world)
@@ -128,6 +129,7 @@ def test_a_sweep_with_epsilon_finds_the_best_soft_policy(epsilon: float) -> None
     assert values == pytest.approx(plan.v, abs=1e-9)
 
 
+@pytest.mark.slow
 def test_actions_that_are_not_available_are_never_planned() -> None:
     random = np.random.default_rng(1)
     available = np.array([[True, False, True], [True, True, True], [False, False, True]])

@@ -88,6 +88,7 @@ def test_the_posterior_mean_by_hand() -> None:
     assert {r for _, _, r, _ in model.P[1][0]} == {10.0}  # never tried
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("times", [0, 1, 2])
 def test_draws_of_a_mean_reward_vary_with_the_rewards(times: int) -> None:
     """100 rewards of 0 and 1000 in turn: 500 apart from the mean, which has a standard deviation of about 50.
@@ -110,6 +111,7 @@ def test_draws_of_a_mean_reward_vary_with_the_rewards(times: int) -> None:
     assert abs(np.std(drawn) / deviation - 1) < 5 / np.sqrt(4000)
 
 
+@pytest.mark.slow
 def test_drawn_models_follow_the_posterior() -> None:
     """Mean and variance of Dirichlet(0.5, 3.5, 1.5) over 2,000 draws, within 5 standard errors; seeds repeat."""
     rng = np.random.default_rng(0)
@@ -188,6 +190,7 @@ def exact_blackjack() -> TabularModel:
     return TabularModel.from_arrays(P, R, terminal=terminal, start=start, discount=1)
 
 
+@pytest.mark.slow
 def test_blackjack_is_solved_from_counts() -> None:
     """The plan on 25,000 counted hands loses at most 0.02 a hand against the exact optimum (4.5 % house edge)."""
     env = gym.make("Blackjack-v1")

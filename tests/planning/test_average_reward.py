@@ -50,6 +50,7 @@ def reached(P: Floats, start: Floats) -> NDArray[np.bool_]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("epsilon", [0.0, 0.2])
 def test_all_policies(epsilon: float) -> None:
     """Random models, with absorbing states and half of them with ends; refused where the gain depends on the state."""

@@ -131,6 +131,7 @@ for method in ("block_gauss_seidel", "prioritized_sweeping", "gauss_seidel"):
 """
 
 
+@pytest.mark.slow
 def test_plain_python_finds_the_same_bits() -> None:
     compiled, plain = (
         subprocess.run(

@@ -57,6 +57,7 @@ def optimum(rows: FractionRows, model: TabularModel, policy: NDArray[np.float64]
     return v if best == v else rational_optimum(model, discount, rows=rows)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", range(10))
 def test_the_bound_is_never_violated(block: int) -> None:
     """Of each problem as its floats are stored. What is solved exactly has rows divided by their sums."""

@@ -66,6 +66,7 @@ def test_elimination_in_fractions_agrees(discount: str, epsilon: str) -> None:
         assert distance <= Fraction(plan.bound) <= distance * (1 + Fraction(1, 2**50))
 
 
+@pytest.mark.slow
 @given(worlds(), st.sampled_from(["0.5", "0.99"]))
 @examples(60)
 def test_random_worlds_by_their_rules(world: World, discount: str) -> None:

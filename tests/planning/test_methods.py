@@ -70,6 +70,7 @@ def assert_agreement(found: dict[str, Plan], others: list[Floats]) -> None:
             assert np.abs(plan.v - v).max() <= plan.bound + 1e-7 * max(1.0, np.abs(v).max())
 
 
+@pytest.mark.slow
 @given(worlds(), DISCOUNTS | st.just(1.0))
 @examples(300)
 def test_random_worlds(world: World, discount: float) -> None:
@@ -88,6 +89,7 @@ def test_random_worlds(world: World, discount: float) -> None:
         assert_agreement(found, [])
 
 
+@pytest.mark.slow
 @given(st.integers(0, 2**32 - 1), st.integers(2, 8), st.integers(1, 4), st.sampled_from([2, 10, 97]), DISCOUNTS)
 @examples(300)
 def test_random_models(seed: int, n: int, n_actions: int, denominator: int, discount: float) -> None:
@@ -96,6 +98,7 @@ def test_random_models(seed: int, n: int, n_actions: int, denominator: int, disc
     assert_agreement(found, [by_linear_program(model, discount), by_quantecon(model, discount)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("epsilon", [0.0, 0.25])
 def test_the_linear_program_itself_finds_the_best_policy(epsilon: float) -> None:
     """Before any improvement: the values of its policy are optimal. A single policy is evaluated afterwards."""

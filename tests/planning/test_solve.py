@@ -37,6 +37,7 @@ def test_linear_programming_agrees(seed: int) -> None:
         assert not (plan.optimal_actions & ~available).any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("epsilon", [0.0, 0.3])
 @pytest.mark.parametrize(("discount", "tol"), [(0.9, 1e-8), (0.9, 1e-2), (0.999, 1e-8), (0.0, 1e-12)])
 def test_the_bound_is_never_violated(discount: float, tol: float, epsilon: float) -> None:
@@ -52,6 +53,7 @@ def test_the_bound_is_never_violated(discount: float, tol: float, epsilon: float
     assert np.median(ratios) <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("epsilon", [0.0, 0.3])
 def test_the_bound_is_never_violated_at_discount_1(epsilon: float) -> None:
     """Every action ends with a probability of at least 1/11, or costs something."""

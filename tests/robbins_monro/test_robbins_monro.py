@@ -74,6 +74,7 @@ def test_the_exact_variance_is_that_of_the_weighted_noises(step_size: StepSize, 
         assert found[k] == pytest.approx(4.0 * by_matrices(step_size, slope, k, averaged), rel=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("a", "slope", "limit"), [(1, 1, 1.0), (1, 2, 1 / 3), (2, 1, 4 / 3), (2, 2, 4 / 7)])
 def test_harmonic_steps(a: int, slope: int, limit: float) -> None:
     """k Var of 5,000 runs is within its 99 % interval of the exact value; that is within 1 % of the limit."""
@@ -103,6 +104,7 @@ def test_averaging(slope: float) -> None:
     assert 2000**0.7 * last[-1] == pytest.approx(runs.predicted.variance, rel=0.05) and runs.predicted.power == 0.7
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step_size", [Constant(0.2), Polynomial(power=0.6), Harmonic(3.0, 2.0)], ids=str)
 def test_limits_are_those_of_the_exact_variance(step_size: StepSize) -> None:
     """At 10^5 updates within 1 %."""
@@ -216,6 +218,7 @@ def test_a_root_outside_of_the_box_is_not_found_and_one_outside_of_the_ball_is()
 # Gradients
 
 
+@pytest.mark.slow
 def test_sgd_of_the_squared_error_finds_the_mean_with_the_predicted_variance() -> None:
     """The samples are drawn with replacement from 40; mini-batches divide the variance by their size."""
     samples = np.random.default_rng(1).exponential(size=40)
@@ -234,6 +237,7 @@ def test_sgd_of_the_squared_error_finds_the_mean_with_the_predicted_variance() -
     assert full.last == pytest.approx(samples.mean(), rel=1e-12) and "full batch" in full.predicted.reason
 
 
+@pytest.mark.slow
 def test_sgd_solves_a_regression() -> None:
     """Full-batch gradient descent reaches the least-squares solution; SGD comes within five standard deviations."""
     generator = np.random.default_rng(2)

@@ -107,6 +107,7 @@ def test_a_constant_step_forgets_exponentially() -> None:
     assert not path.conditions.hold
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("power", [0.6, 0.75, 1.0])
 def test_the_mean_is_found_with_any_step_that_meets_the_conditions(power: float) -> None:
     """After n steps the error has a variance of about alpha_n var(x) / 2 for power < 1, and of var(x) / n for 1."""
@@ -145,11 +146,13 @@ def test_the_cube_as_stated_diverges_and_the_path_says_where() -> None:
     assert path.conditions.hold, "the step sizes are not to blame: g grows faster than linearly"
 
 
+@pytest.mark.slow
 def test_the_cube_diverges_for_nearly_every_noise() -> None:
     diverged = [find_root(cube, steps=200, noise=standard_normal, seed=seed).diverged_at for seed in range(100)]
     assert sum(at is not None for at in diverged) >= 95  # 99.6 % of many runs
 
 
+@pytest.mark.slow
 def test_with_smaller_first_steps_the_cube_root_is_found() -> None:
     """Near the root a_k = 1/(k + 2) has a variance of 1 / (n (2 g'(w) - 1)) for noise of variance 1."""
     n = 20_000

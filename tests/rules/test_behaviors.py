@@ -47,6 +47,7 @@ def prepared(name: str) -> Agent:
     return agent
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SETTINGS)
 def test_drawn_frequencies_have_the_declared_probabilities(name: str) -> None:
     """Chi-square over all states at a level of 1e-4; what cannot be drawn never is. Draws change no counts."""

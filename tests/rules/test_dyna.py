@@ -59,6 +59,7 @@ def test_an_action_never_tried_is_planned_to_lead_back_for_its_bonus() -> None:
     assert agent.q[3, 1] == 0.0, "tried just now: no bonus"
 
 
+@pytest.mark.slow
 def test_dyna_q_needs_few_episodes_in_the_maze() -> None:
     """Sutton & Barto 2e, Fig. 8.2: 30 runs, alpha 0.1, gamma 0.95, epsilon 0.1; the shortest path has 14 steps.
 
@@ -79,6 +80,7 @@ def test_dyna_q_needs_few_episodes_in_the_maze() -> None:
     assert lengths[0][2:5].min() > 150
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("world", "change", "steps"), [("blocking_maze", 1000, 3000), ("shortcut_maze", 3000, 6000)])
 def test_dyna_q_plus_adapts_when_the_world_changes(world: str, change: int, steps: int) -> None:
     """Sutton & Barto 2e, Examples 8.2 and 8.3: it goes round the block, and takes the shortcut that opens.

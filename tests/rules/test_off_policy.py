@@ -155,6 +155,7 @@ def test_control_learns_from_the_tail_of_an_episode_that_is_greedy() -> None:
     )
 
 
+@pytest.mark.slow
 def test_double_q_learning_moves_one_table_by_the_other() -> None:
     env, batch = recorded("frozen_lake_4x4", 60)
     batch.reward[:] = np.random.default_rng(0).normal(size=batch.size)

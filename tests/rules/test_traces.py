@@ -130,6 +130,7 @@ def test_what_has_faded_leaves_the_list() -> None:
     assert 0 < difference < 20 * 1e-3, "what is left out of each error is below 1e-3 / (1 - 0.5) of it"
 
 
+@pytest.mark.slow
 def test_td_lambda_on_the_19_state_walk() -> None:
     """Sutton & Barto 2e, Figs 7.2 and 12.6: over the first 10 episodes the RMS error of TD(0) at its best step size is
     well above that of TD(0.8) and of 4 steps at theirs, which come to about 0.3 and 0.27.

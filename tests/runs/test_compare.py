@@ -115,6 +115,7 @@ def test_a_recording_that_breaks_off_is_cut_off_there() -> None:
     assert not batch.truncated[-1], "the recording itself is left alone"
 
 
+@pytest.mark.slow
 def test_mini_batches_come_near_the_fixed_point_and_repeat_with_their_seed() -> None:
     """With steps k^-0.7 the last is 5e-4 for the rarest entry here; five standard deviations of sqrt(alpha / 2) bound
     what is left, as targets vary by at most 1."""

@@ -82,6 +82,7 @@ def test_actions_that_are_not_available_are_no_divergence() -> None:
     assert np.isneginf(run.agent.q[0, 1]) and run.steps == 50
 
 
+@pytest.mark.slow
 def test_the_first_use_is_announced_and_the_next_process_finds_it_in_the_cache(tmp_path: Path) -> None:
     """In processes of their own, with an empty cache."""
     arguments = [sys.executable, "-m", "rlgrid", "train", "td0", "random_walk_5", "--steps", "100", "--json"]

@@ -76,6 +76,7 @@ def test_agents_that_do_not_settle_report_their_exact_regret(recipe: str, settin
     assert last["regret"] > 0 and last["cumulative_regret"] > last["episodes"] * last["regret"] / 2
 
 
+@pytest.mark.slow
 def test_errors_are_as_they_were_and_the_curve_is_thinner() -> None:
     run = train(load_agent("q_learning", LAKE, seed=1, discount=0.9), LAKE, steps=100_000)
     assert run.errors[:, 0].tolist() == list(range(0, 100_001, 2000))
@@ -124,6 +125,7 @@ def test_a_planner_has_a_curve_too() -> None:
     assert run.curve["q_error"][-1] < 2e-8 and abs(run.curve["regret"][-1]) < 2e-8  # v* is certified to 1e-8
 
 
+@pytest.mark.slow
 def test_large_models_are_not_solved_unless_one_asks(monkeypatch: pytest.MonkeyPatch) -> None:
     large = GridWorld(rlgrid.generate_world("obstacles", (210, 200), 0))
     run = train(load_agent("q_learning", large, discount=0.9), large, steps=1000)

@@ -318,6 +318,7 @@ def test_damaged_files_are_told_in_one_sentence(name: str, damage: str, good: Pa
     assert str(folder) in str(error.value) and "\n" not in str(error.value)
 
 
+@pytest.mark.slow
 def test_flipped_bytes_in_a_checkpoint_never_crash(good: Path, tmp_path: Path) -> None:
     folder = copy(good, tmp_path / "run")
     content = (good / "checkpoint.npz").read_bytes()

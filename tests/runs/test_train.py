@@ -66,6 +66,7 @@ def test_every_recipe_is_among_the_cases() -> None:
 # Compiled and plain
 
 
+@pytest.mark.slow
 def test_compiled_and_plain_runs_agree_bit_for_bit() -> None:
     script = Path(plain_run.__file__)
     plain = subprocess.run(

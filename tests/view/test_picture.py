@@ -78,6 +78,7 @@ def cells_that_differ(picture: Picture, a: np.ndarray, b: np.ndarray) -> set[int
     return {s for s in states if (cell_of(picture, a, s) != cell_of(picture, b, s)).any()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WORLDS)
 def test_every_layer_shows_on_every_shape_and_kind_of_cell(name: str) -> None:
     world = WORLDS[name]
@@ -327,6 +328,7 @@ def test_layers_of_another_world_are_refused(layers: Layers, message: str) -> No
         Picture(open_world(2, 2)).rgb(layers)
 
 
+@pytest.mark.slow
 def test_many_frames_do_not_pile_up_sprites() -> None:
     random = np.random.default_rng(0)
     picture = Picture(open_world(8, 8), size=160)

@@ -125,6 +125,7 @@ def mutants(count: int, seed: int) -> list[str]:
     return [_mutated(source.choice(SEEDS), source) for _ in range(count)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_tampered_worlds_load_or_give_one_sentence(seed: int) -> None:
     loaded = 0

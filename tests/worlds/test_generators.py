@@ -70,6 +70,7 @@ def test_mazes_fill_their_map(kind: str) -> None:
     assert not open_cells(world)[1::2, 1::2].any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("size", "trees"), [((3, 3), 4), ((3, 5), 15), ((5, 5), 192)])
 def test_wilsons_mazes_are_uniform(size: tuple[int, int], trees: int) -> None:
     """2 x 2, 2 x 3 and 3 x 3 rooms have 4, 15 and 192 spanning trees (Kirchhoff); each is as likely as any other."""
@@ -133,6 +134,7 @@ print(json.dumps([rlgrid.generate_world(kind, (20, 21), seed=7).to_toml() for ki
 """
 
 
+@pytest.mark.slow
 def test_worlds_are_the_same_in_every_process_compiled_or_not() -> None:
     here = {kind: generate_world(kind, (20, 21), seed=7).to_toml() for kind in KINDS}
     for plain in ("0", "1"):
@@ -171,6 +173,7 @@ def test_options_change_the_rules_but_not_the_map() -> None:
     assert World.from_toml(world.to_toml()) == world
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_largest_size(kind: str) -> None:
     assert generate_world(kind, (3000, 3000), seed=1).shape == (3000, 3000)
@@ -198,6 +201,7 @@ print(model.n_states, seconds, int(peak.split()[1]) / 1024)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_a_million_cells_load_and_compile_in_two_seconds_and_400_mib(tmp_path: Path) -> None:
     path = tmp_path / "large.toml"
