@@ -22,6 +22,8 @@ demo: $(INSTALLED)
 
 quick test test-all: export SDL_VIDEODRIVER := dummy
 quick test test-all: export SDL_AUDIODRIVER := dummy
+# Python keeps what it has made of the tests' files; making it anew takes some seconds each time.
+quick test test-all: export PYTHONDONTWRITEBYTECODE :=
 
 quick: lint
 	echo "Running the quick tests"
