@@ -58,7 +58,7 @@ from rlgrid.runs.run import Run as Run
 from rlgrid.runs.saved_run import SavedRun as SavedRun
 from rlgrid.runs.train import train as train
 from rlgrid.worlds.generators import generate_world as generate_world
-from rlgrid.worlds.parameters import with_value as with_value
+from rlgrid.worlds.parameters import with_number as with_number
 from rlgrid.worlds.world import World as World
 from rlgrid.worlds.world import load_world as load_world
 

@@ -10,7 +10,7 @@ from rlgrid.analysis.phases import ParametricWorld, Point, is_optimal_at
 from rlgrid.errors import InputError
 from rlgrid.planning.plan import Plan
 from rlgrid.planning.solve import solve
-from rlgrid.worlds.parameters import with_value
+from rlgrid.worlds.parameters import with_number
 from rlgrid.worlds.world import World
 
 
@@ -21,7 +21,7 @@ def phase_diagram(
 
     Args:
         world: the world; its other numbers stay as they are.
-        x: a number, as in :func:`rlgrid.with_value`, and its values [N].
+        x: a number, as in :func:`rlgrid.with_number`, and its values [N].
         y: another one, and its values [M].
         discount: by default the world's own, else 0.99.
 
@@ -46,7 +46,7 @@ def phase_diagram(
     swapped = paths[0] == "discount"
     outer, inner = (1, 0) if swapped else (0, 1)
     for i, a in enumerate(values[outer].tolist()):
-        parametric = ParametricWorld(with_value(world, paths[outer], a), paths[inner], discount)
+        parametric = ParametricWorld(with_number(world, paths[outer], a), paths[inner], discount)
         near = 0
         for j, b in enumerate(values[inner].tolist()):
             at = (j, i) if swapped else (i, j)
@@ -94,5 +94,5 @@ def _plan_within(
 ) -> Plan:
     (i, j), _ = deepest_point(region)
     for path, value in zip(paths, (values[0][i], values[1][j]), strict=True):
-        world = with_value(world, path, float(value))
+        world = with_number(world, path, float(value))
     return solve(world, "policy_iteration", discount=world.discount if "discount" in paths else discount)

@@ -32,7 +32,7 @@ class PhaseDiagram:
 
     Attributes:
         world: the world.
-        paths: the two numbers, as in :func:`rlgrid.with_value`.
+        paths: the two numbers, as in :func:`rlgrid.with_number`.
         values: their values, [N] and [M].
         labels: int [N, M], the phase of each point, numbered from 0 by size; -1 where the optimum is infinite or
             undefined.

@@ -27,7 +27,7 @@ from rlgrid.models.checks import resolve_discount
 from rlgrid.models.model import TabularModel
 from rlgrid.planning.plan import Plan
 from rlgrid.planning.solve import evaluate_exact, solve
-from rlgrid.worlds.parameters import with_value
+from rlgrid.worlds.parameters import with_number
 from rlgrid.worlds.world import World
 
 #: A policy whose values are within this of v*, relative to the largest value, counts as optimal.
@@ -69,7 +69,7 @@ def phases(
 
     Args:
         world: the world; its other numbers stay as they are.
-        path: the number, as in :func:`with_value`.
+        path: the number, as in :func:`with_number`.
         between: the range of the number. Its ends are open: nothing is said about the ends themselves, nor about the
             outermost millionth of the range on either side.
         discount: by default the world's own, else 0.99.
@@ -146,7 +146,7 @@ class ParametricWorld:
         """The model and the discount at a value of the number."""
         if self.path == "discount":
             return self.model, resolve_discount(value)
-        return TabularModel.from_world(with_value(self.world, self.path, value)), self.discount
+        return TabularModel.from_world(with_number(self.world, self.path, value)), self.discount
 
     def point(self, value: float) -> Point:
         """The optimum at a value of the number."""

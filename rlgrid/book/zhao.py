@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rlgrid.book.figure import Reproduction, compared_panel, of_panels
 from rlgrid.planning.solve import solve
-from rlgrid.worlds.parameters import with_value
+from rlgrid.worlds.parameters import with_number
 from rlgrid.worlds.world import load_world
 
 ZHAO_FIG_3_4_A = (
@@ -24,7 +24,7 @@ def zhao_3_4() -> Reproduction:
     """Optimal values and policies of the 5 x 5 world for four discounts and rewards."""
     panels = []
     for letter, (discount, forbidden, printed) in ZHAO_FIG_3_4.items():
-        world = with_value(with_value(load_world("zhao_5x5"), "cells.F.enter", forbidden), "discount", discount)
+        world = with_number(with_number(load_world("zhao_5x5"), "cells.F.enter", forbidden), "discount", discount)
         plan = solve(world, tol=1e-10)
         title = f"({letter}) discount {discount:g}, forbidden cells {forbidden:g}"
         panels.append(compared_panel(world, title, plan.v, printed, plan.optimal_actions))

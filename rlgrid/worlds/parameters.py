@@ -13,7 +13,7 @@ from rlgrid.worlds.world import World
 _DISTRIBUTIONS = (["slip", "turn"], ["wind", "varies"])
 
 
-def with_value(world: World, path: str, value: float | Fraction) -> World:
+def with_number(world: World, path: str, value: float | Fraction) -> World:
     """The world with one of its numbers changed, named as in its file.
 
     ``path`` is the number's key with dots, such as ``reward.step``, ``discount``, ``cells.G.enter``,
@@ -24,7 +24,7 @@ def with_value(world: World, path: str, value: float | Fraction) -> World:
         InputError: where a world has no such number, or the value is not allowed.
 
     >>> import rlgrid
-    >>> world = with_value(rlgrid.load_world("aima_4x3"), "slip.turn.0", 0.9)
+    >>> world = with_number(rlgrid.load_world("aima_4x3"), "slip.turn.0", 0.9)
     >>> {degrees: str(share) for degrees, share in world.slip.turn.items()}
     {'0': '9/10', '90': '1/20', '-90': '1/20'}
     """

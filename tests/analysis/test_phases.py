@@ -15,7 +15,7 @@ from PIL import Image
 from scipy.optimize import linprog
 
 import rlgrid
-from rlgrid import InputError, TabularModel, World, load_world, phase_diagram, phases, with_value
+from rlgrid import InputError, TabularModel, World, load_world, phase_diagram, phases, with_number
 
 Result = tuple[int, str, str]
 
@@ -117,7 +117,7 @@ def test_phases_are_optimal_by_linear_programming(aima: list[rlgrid.Phase]) -> N
     for phase in aima:
         low, high = phase.low + 1e-6, phase.high - 1e-6
         for reward in (low, (low + high) / 2, high):
-            model = TabularModel.from_world(with_value(world, "reward.step", reward))
+            model = TabularModel.from_world(with_number(world, "reward.step", reward))
             best = optimum_by_linear_programming(model, 1.0)
             best[model.terminal] = 0
             own = rlgrid.evaluate_exact(model, phase.policy)
@@ -128,7 +128,7 @@ def test_phases_are_optimal_by_linear_programming(aima: list[rlgrid.Phase]) -> N
 
 def test_where_two_phases_meet_both_are_optimal(aima: list[rlgrid.Phase]) -> None:
     for left, right in pairwise(aima):
-        model = TabularModel.from_world(with_value(load_world("aima_4x3"), "reward.step", right.low))
+        model = TabularModel.from_world(with_number(load_world("aima_4x3"), "reward.step", right.low))
         best = rlgrid.solve(model).v
         for phase in (left, right):
             assert rlgrid.evaluate_exact(model, phase.policy) == pytest.approx(best, abs=1e-11)
@@ -169,9 +169,9 @@ random = 0.2
     found = phases(world, path, between)
     for value in np.linspace(*between, 13)[1:-1]:
         inside = [phase for phase in found if phase.low <= value <= phase.high]
-        plan = rlgrid.solve(with_value(world, path, float(value)), "policy_iteration")
+        plan = rlgrid.solve(with_number(world, path, float(value)), "policy_iteration")
         for phase in inside:
-            v = rlgrid.evaluate_exact(with_value(world, path, float(value)), phase.policy)
+            v = rlgrid.evaluate_exact(with_number(world, path, float(value)), phase.policy)
             assert v == pytest.approx(plan.v, abs=1e-8)
         if len(inside) == 1 and min(value - inside[0].low, inside[0].high - value) > 1e-4:
             assert (plan.optimal_actions == inside[0].optimal_actions).all()
@@ -203,14 +203,14 @@ def test_a_number_or_range_that_cannot_be_is_refused(path: str, between: tuple[f
 def test_probabilities_that_have_nothing_to_share_with() -> None:
     world = World.from_toml(LINE + "[slip]\nturn = { 0 = 1 }")
     with pytest.raises(InputError, match=r"slip.turn.0: there is nothing else to share with"):
-        with_value(world, "slip.turn.0", 0.5)
+        with_number(world, "slip.turn.0", 0.5)
 
 
 def test_a_number_of_the_world_changes_nothing_else() -> None:
     world = load_world("aima_4x3")
-    changed = with_value(world, "reward.step", -0.5)
-    assert with_value(changed, "reward.step", -0.04) == world != changed
-    assert with_value(world, "reward.bump", -1).reward.bump == with_value(world, "reward.bump", -1.0).reward.bump
+    changed = with_number(world, "reward.step", -0.5)
+    assert with_number(changed, "reward.step", -0.04) == world != changed
+    assert with_number(world, "reward.bump", -1).reward.bump == with_number(world, "reward.bump", -1.0).reward.bump
 
 
 # -- two numbers -----------------------------------------------------------------------------------------------------
@@ -223,7 +223,7 @@ def test_a_diagram_has_the_phases_of_its_lines(tmp_path: Path) -> None:
     diagram = phase_diagram(world, ("reward.step", steps), ("slip.turn.0", slips))
     assert diagram.labels.shape == (12, 2) and set(diagram.labels.ravel()) == set(range(len(diagram.plans)))
     for j, slip in enumerate(slips):
-        found = phases(with_value(world, "slip.turn.0", slip), "reward.step", (-2, 0))
+        found = phases(with_number(world, "slip.turn.0", slip), "reward.step", (-2, 0))
         number = [next(k for k, phase in enumerate(found) if phase.low < step < phase.high) for step in steps]
         assert len(set(zip(number, diagram.labels[:, j], strict=True))) == len(set(number))
     assert np.bincount(diagram.labels.ravel()).tolist() == sorted(np.bincount(diagram.labels.ravel()), reverse=True)

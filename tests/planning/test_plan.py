@@ -134,5 +134,5 @@ def test_files_that_cannot_be_written_are_refused(run: Callable[..., Result], op
 
 
 def test_names_are_public() -> None:
-    for name in ("occupancy", "phases", "phase_diagram", "return_distribution", "with_value"):
+    for name in ("occupancy", "phases", "phase_diagram", "return_distribution", "with_number"):
         assert name in rlgrid.__all__ and callable(getattr(rlgrid, name))
