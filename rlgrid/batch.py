@@ -1,4 +1,4 @@
-"""Batch: the one record of experience, exact or sampled, that every agent learns from."""
+"""Batch: the one record of experience, exact or sampled, that every agent learns from; Transition: a line of it."""
 
 from __future__ import annotations
 
@@ -10,14 +10,17 @@ from rlgrid.arrays import Bools, Floats, Ints
 from rlgrid.choices import function, unsigned
 from rlgrid.errors import InputError, shown
 
+#: Stands for "no limit" where a number of steps, episodes or batches is asked for: more than any run has, in 64 bits.
+NO_LIMIT = 2**62
+
 
 class Batch(NamedTuple):
     """Transitions as a struct of arrays, every one of length [N].
 
     An exact model is a batch in which each outcome stands once with its probability as ``weight``; sampled experience
     has weight 1. The discount is the learner's and is not stored. ``terminated`` is set only where the world says
-    that the episode is over, so that a target is ``discount * (1 - terminated) * v(next_state)`` away from its reward;
-    ``truncated`` marks time limits, where TD bootstraps and a Monte Carlo return ends.
+    that the episode is over, so that ``reward + discount * (1 - terminated) * v(next_state)`` is a target without a
+    branch; ``truncated`` marks time limits, where TD bootstraps and a Monte Carlo return ends.
     """
 
     state: Ints
@@ -76,7 +79,7 @@ def transition(batch: Batch, i: int) -> Transition:
 
 @function
 def write(batch: Batch, i: int, step: Transition) -> None:
-    """Make a transition of weight 1 line i of a batch."""
+    """Write a transition of weight 1 into line i of a batch."""
     batch.state[unsigned(i)], batch.action[unsigned(i)], batch.reward[unsigned(i)] = (
         step.state,
         step.action,
@@ -108,12 +111,13 @@ def joined(batches: list[Batch]) -> Batch:
 
 
 def check_batch(batch: Batch, n_states: int | None, n_actions: int | None) -> tuple[int, int]:
-    """Refuse what compiled code, which does not check indices, could not read; the numbers of states and actions.
+    """Check a batch before compiled code reads it, which does not check indices.
 
-    Where these are not given, they are as many as occur.
+    Returns:
+        the numbers of states and actions: those given, else as many as occur.
 
     Raises:
-        InputError: for columns that are no arrays or of unequal lengths, or indices out of range.
+        InputError: for columns that are not arrays [N] of one length, or for indices out of range.
     """
     for name, wanted in empty_batch(0)._asdict().items():
         column = getattr(batch, name)

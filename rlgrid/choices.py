@@ -1,9 +1,9 @@
 """Choices: rules that the type of their first argument picks, and the names that recipes call choices by.
 
-A rule is one name (``value``, ``rate``, ``land``, ...) with one plain function for each choice; the *type* of a small
-NamedTuple picks the function, in plain Python and in compiled code alike: ``rlgrid.compiled`` tells Numba about every
-rule made here, so that the very same functions run compiled. This module knows nothing of Numba, and importing it costs
-nothing.
+A rule is one name (``bootstrap``, ``rate``, ``land``, ...) with one plain function for each choice. The *type* of a
+small NamedTuple picks the function, in plain Python and in compiled code alike: ``rlgrid.compiled`` tells Numba about
+every rule made here, so that the very same functions run compiled. This module knows nothing of Numba, and importing it
+costs nothing.
 
 A recipe names choices by family: ``target = "greedy"``, ``behavior = { kind = "softmax", temperature = 1 }``. Whoever
 writes a choice registers its name beside its record, with a function that makes the record.
@@ -84,7 +84,7 @@ def function(plain: F) -> F:
 
 
 def listen(listener: Callable[[Callable[..., Any]], None]) -> None:
-    """Call back for every rule and plain function, those that are there already and those that come."""
+    """Call ``listener`` with every rule and plain function: now with those that exist, later with each new one."""
     for known in (*FUNCTIONS, *RULES):
         listener(known)
     _listeners.append(listener)
@@ -96,10 +96,10 @@ def _tell(new: Callable[..., Any]) -> None:
 
 
 def unsigned(index: int) -> int:
-    """An index that is known not to be negative; it stands only within brackets.
+    """Mark an index that cannot be negative; used only inside the brackets of an array, as in ``q[unsigned(state)]``.
 
-    Compiled code reads it as unsigned, which spares the question whether to count from the end: a third of the time
-    of a vector environment's step.
+    Compiled code reads it as unsigned and need not ask whether it counts from the end, which spares a third of the
+    time of a vector environment's step.
     """
     return index
 
@@ -117,7 +117,7 @@ NAMED: dict[str, dict[str, Named]] = {}
 
 
 def named(family: str, name: str, *traits: str, keys: type[Any] | None = None) -> Callable[[F], F]:
-    """Decorate the function that makes a choice with the name that recipes call it by."""
+    """Decorate the function that makes a choice: recipes call the choice by this name, within its family."""
 
     def add(make: F) -> F:
         NAMED.setdefault(family, {})[name] = Named(make, frozenset(traits), keys)

@@ -19,17 +19,18 @@ class InputError(ValueError):
     """
 
 
-#: Compiled code counts in 64 bits; nobody waits for so many steps.
+#: The largest count that a user may give. Compiled code counts in 64 bits, and nobody waits for so many steps.
 MOST = 10**15
 
 
 def whole(key: str, found: object, least: int = 1, *, most: int = MOST, other: str = "") -> int:
-    """A whole number, Python's or NumPy's, as an ``int``.
+    """Check a whole number, Python's or NumPy's, and return it as an ``int``.
 
     Args:
-        key, found: what was given, and where.
+        key: the name of what was given, with which the sentence begins.
+        found: what was given.
         least, most: the range.
-        other: what else is allowed there, as the sentence is to say.
+        other: what else is allowed there, for the sentence.
 
     Raises:
         InputError: for any other number or object.
@@ -56,10 +57,10 @@ def check_seed(seed: object) -> None:
 
 
 def numbers(key: str, found: Any, allowed: str) -> NDArray[np.float64]:
-    """An array of numbers, whatever its shape; not a copy where it is one already.
+    """Make an array of floats of any shape; what is one already is not copied.
 
     Raises:
-        InputError: for anything else, lists of unequal lengths among it; ``allowed`` ends the sentence.
+        InputError: for anything else, such as lists of unequal lengths; ``allowed`` ends the sentence.
     """
     import numpy as np
 
@@ -86,7 +87,7 @@ def printable(text: str) -> str:
     return text if len(text) <= 40 else text[:37] + "..."
 
 
-#: Longer lists of names are cut.
+#: Lists of names with more characters are cut.
 MOST_CHARACTERS = 560
 
 

@@ -25,7 +25,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def write_whole(path: str | os.PathLike[str], content: bytes) -> None:
-    """The same for a file that a user has named.
+    """Write a file that a user has named, in the same way.
 
     Raises:
         InputError: where it cannot be written.

@@ -25,14 +25,14 @@ T = TypeVar("T")
 
 
 class Keys(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Frozen, keyword-only, no unknown keys."""
+    """Base of the structs that TOML tables are checked against: frozen, keyword-only, no unknown keys."""
 
 
 MAX_FILE_BYTES = 32 * 1024 * 1024  # a 3000 x 3000 map is 9 MB
 
 
 def plain(found: Any) -> Any:
-    """The same with Python's numbers in place of NumPy's, in tables too."""
+    """Put Python's numbers in place of NumPy's, inside tables too."""
     if isinstance(found, dict):
         return {key: plain(value) for key, value in found.items()}
     return found.item() if isinstance(found, np.generic) else found
@@ -66,7 +66,7 @@ def _value_at(data: Any, path: str) -> Any:
 
 
 def decode(wanted: type, found: object) -> object:
-    """Decimals as floats; other types are unknown here."""
+    """Make a float of a decimal; msgspec asks this about types that it does not know."""
     if wanted is float and isinstance(found, Decimal):
         return float(found)
     raise NotImplementedError(wanted)
@@ -188,7 +188,7 @@ _KEY = re.compile(r"\s*([A-Za-z0-9_-]+|\"[^\"]*\"|'[^']*')\s*=")
 
 
 def _twice(text: str) -> str:
-    """Which table or key of a TOML text stands there twice, in words."""
+    """Say which table or key a TOML text defines twice."""
     table = ""
     seen: dict[tuple[str, str], int] = {}
     for number, line in enumerate(text.split("\n"), start=1):

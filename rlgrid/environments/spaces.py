@@ -9,11 +9,12 @@ import numpy as np
 from gymnasium.spaces import Discrete, MultiDiscrete, Tuple
 from numpy.typing import NDArray
 
+from rlgrid.batch import NO_LIMIT
 from rlgrid.environments.changing import ChangingGridWorld
 from rlgrid.environments.grid_world import GridWorld
 from rlgrid.errors import InputError
 from rlgrid.models.model import TabularModel
-from rlgrid.models.wrappers import NO_LIMIT, TOY_TEXT, keeps_rules, silent_base, transparent_base
+from rlgrid.models.wrappers import TOY_TEXT, keeps_rules, silent_base, transparent_base
 
 GRIDWORLDS = (GridWorld, ChangingGridWorld)
 

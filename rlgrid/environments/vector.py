@@ -16,13 +16,12 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import ArrayLike, NDArray
 
-from rlgrid.batch import Batch, empty_batch
+from rlgrid.batch import NO_LIMIT, Batch, empty_batch
 from rlgrid.environments.grid_world import GridWorld
 from rlgrid.environments.observations import Observations
 from rlgrid.errors import InputError
 from rlgrid.kernels.vector import DISABLED, NEXT_STEP, SAME_STEP, refused, roll_each, start_each, step_each
 from rlgrid.models.checks import check_policy
-from rlgrid.models.wrappers import NO_LIMIT
 from rlgrid.rules.behaviors import Stored
 from rlgrid.worlds.world import World
 

@@ -1,14 +1,14 @@
-"""Feeds of agents that plan: the exact model, solved at once; a model counted on the way, solved again and again."""
+"""Counting: steps through an environment, and a model counted from them that is solved again and again."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from rlgrid.batch import empty_batch, joined
+from rlgrid.batch import Batch, empty_batch, joined
 from rlgrid.environments.spaces import Spaces
 from rlgrid.feeds.feed import Chunk
 from rlgrid.feeds.rollout import Rollout
@@ -16,9 +16,6 @@ from rlgrid.learning.actor import TableActor
 from rlgrid.learning.feed_keys import CountingKeys
 from rlgrid.models.counting import summarized
 from rlgrid.models.model import TabularModel
-
-if TYPE_CHECKING:
-    from rlgrid.batch import Batch
 
 
 class Counting:
@@ -84,11 +81,11 @@ class Counting:
         table[...] = np.where(available, np.where(model.available, q, self.initial_value), -np.inf)
 
     def make_room(self, seen: int, new: int) -> None:
-        """Room for what a checkpoint has: outcomes counted, and transitions since the last solution."""
+        """Make room for what a checkpoint holds: so many counted outcomes, and transitions since the last solution."""
         self._seen, self._new = empty_batch(seen), [empty_batch(new)]
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """That of the rollout, what was counted, and what is to be counted."""
+        """The state of the rollout, the counted outcomes, and the transitions that are still to be counted."""
         self._new = [joined([empty_batch(0), *self._new])]
         parts = (("seen", self._seen), ("new", self._new[0]))
         counted = {f"{part}.{name}": column for part, batch in parts for name, column in batch._asdict().items()}

@@ -1,4 +1,4 @@
-"""Feed: hands an agent its experience and tells what happened, a chunk at a time."""
+"""Feed: hands an agent its experience, a chunk at a time, and reports what happened."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def room_for(capacity: int) -> Finished:
 
 
 def no_episodes() -> Finished:
-    """No episode has ended."""
+    """The record of no finished episodes."""
     return room_for(0)
 
 
@@ -43,7 +43,7 @@ class Feed(Protocol):
     """Hands an agent its experience.
 
     Attributes:
-        model: what the experience comes from, where that is known.
+        model: of the world that the experience comes from, where it is known.
     """
 
     model: TabularModel | None

@@ -24,10 +24,13 @@ class Replay:
     recording breaks off, its last episode counts as cut off there.
 
     Args:
-        batch: transitions, as ``Rollout.collect`` and observers see them.
+        batch: transitions, as ``Rollout.collect`` returns them and observers see them.
         size: transitions drawn with replacement for a mini-batch; by default a pass takes the whole batch. For
             one-step targets, because a draw tears episodes apart.
         seed: of these draws.
+
+    Raises:
+        InputError: for an empty batch, or a size below 1.
 
     >>> import rlgrid
     >>> env = rlgrid.GridWorld("random_walk_5")
@@ -57,7 +60,7 @@ class Replay:
         agent.prepare()
 
     def advance(self, agent: Actor, max_steps: int, max_episodes: int, *, record: bool) -> Chunk:
-        """One pass."""
+        """Learn from one pass."""
         batch = self.batch
         if self.size is not None:
             chosen = (uniforms(self._stream, self.size) * batch.size).astype(np.int64)

@@ -9,7 +9,7 @@ import gymnasium
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rlgrid.batch import Batch, empty_batch, joined
+from rlgrid.batch import NO_LIMIT, Batch, empty_batch, joined
 from rlgrid.environments.changing import ChangingGridWorld, scheduled_world
 from rlgrid.environments.grid_world import GridWorld
 from rlgrid.environments.spaces import Indexed, Spaces, spaces_of
@@ -17,7 +17,6 @@ from rlgrid.errors import InputError, check_seed, whole
 from rlgrid.feeds.feed import Chunk, Finished, no_episodes, room_for
 from rlgrid.learning.actor import Actor, TableActor
 from rlgrid.models.model import TabularModel
-from rlgrid.models.wrappers import NO_LIMIT
 from rlgrid.randomness import Stream, new_stream
 from rlgrid.rules.gradient import Gradient
 from rlgrid.rules.starts import ChosenStarts, EveryPair, ExploringStarts, Starts, WorldStarts
@@ -45,6 +44,9 @@ class Rollout:
         episodes_per_pair: see ``starts``.
         seed: of the environment.
         spaces: what is known of the environment already.
+
+    Raises:
+        InputError: for a model, for starts that the environment does not allow, or for numbers that are not counts.
     """
 
     def __init__(
@@ -79,7 +81,7 @@ class Rollout:
 
     @cached_property
     def position(self) -> Position:
-        """Where it stands between two chunks."""
+        """Where the rollout stands between two chunks."""
         from rlgrid.kernels.interaction import new_position  # Numba loads when it is used
 
         return new_position()
@@ -110,7 +112,7 @@ class Rollout:
         return Chunk(batch.part(0, steps) if record else None, ended, steps)
 
     def _until_change(self) -> int:
-        """Enter the world that is due, and say for how many steps it holds for certain."""
+        """Enter the world that is due; the number of steps for which it certainly stays."""
         if not self.schedule:
             return NO_LIMIT
         taken, world = int(self.position.steps[0]), int(self.position.world[0])
@@ -119,7 +121,10 @@ class Rollout:
         return max(1, self.schedule[world + 1][0] - taken) if world + 1 < len(self.schedule) else NO_LIMIT
 
     def collect(self, agent: Actor, *, steps: int | None = None, episodes: int | None = None) -> Batch:
-        """Let an agent act, and learn as it is made to, for so many steps or episodes; what it saw.
+        """Let an agent act, and learn as its recipe says, for so many steps or episodes.
+
+        Returns:
+            the transitions, in order.
 
         Raises:
             InputError: for both or neither of them, or less than one.

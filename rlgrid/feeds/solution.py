@@ -25,7 +25,7 @@ class Solution:
         self.method = method
 
     def prepare(self, agent: TableActor) -> None:
-        """Nothing: what a method compiles depends on what it meets."""
+        """Do nothing: what a method compiles depends on the model."""
 
     def advance(self, agent: TableActor, max_steps: int, max_episodes: int, *, record: bool) -> Chunk:
         """Solve, and put the action values into the agent's table."""
@@ -36,5 +36,5 @@ class Solution:
         return Chunk(None, no_episodes(), 1)
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """Nothing: every solution is alike."""
+        """Nothing: every solution is the same."""
         return {}

@@ -45,10 +45,10 @@ class Sweep:
             agent.prepare()
 
     def advance(self, agent: Actor, max_steps: int, max_episodes: int, *, record: bool) -> Chunk:
-        """One sweep."""
+        """Learn from one sweep."""
         agent.update(self.batch)
         return Chunk(self.batch if record else None, no_episodes(), 1)
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """Nothing: every sweep is alike."""
+        """Nothing: every sweep is the same."""
         return {}

@@ -24,16 +24,16 @@ class Position(NamedTuple):
     """Where a rollout stands between two chunks; one number in each array, so that loops can change them."""
 
     state: Ints  # [1] where the agent is; -1: an episode is to begin
-    action: Ints  # [1] drawn for it already
-    probability: Floats  # [1] with which it was drawn
+    action: Ints  # [1] the action that was drawn for this state
+    probability: Floats  # [1] the probability with which it was drawn
     elapsed: Ints  # [1] steps of this episode
-    total: Floats  # [1] its undiscounted return so far
+    total: Floats  # [1] undiscounted return of this episode so far
     steps: Ints  # [1] steps of the whole rollout
-    world: Ints  # [1] which of the worlds that change holds
+    world: Ints  # [1] number of the current world, where the world changes
 
 
 def new_position() -> Position:
-    """Before the first episode."""
+    """The position before the first episode."""
     state = np.array([-1], dtype=np.int64)
     return Position(state, _zero(), np.zeros(1), _zero(), np.zeros(1), _zero(), _zero())
 
@@ -57,9 +57,12 @@ def interact(
     max_episodes: int,
     episode_limit: int,
 ) -> tuple[int, int]:
-    """Act and learn until a limit is met or the learner is full; steps and episodes done.
+    """Act and learn until a limit is met or the learner is full.
 
     Transitions go into ``batch``, which has room for all of them or for none, and episodes that end into ``finished``.
+
+    Returns:
+        the numbers of steps and of episodes done.
     """
     state, action, elapsed = position.state[0], position.action[0], position.elapsed[0]
     probability, total = position.probability[0], position.total[0]
@@ -101,7 +104,11 @@ def interact(
 
 @compiled
 def learn_batch(learner: Learner, batch: Batch, begin_at: int) -> int:
-    """Learn from transitions ``begin_at`` on until the learner is full; where that was."""
+    """Learn from the transitions from ``begin_at`` on until the learner is full or the batch ends.
+
+    Returns:
+        the number of the first transition that was not learned from.
+    """
     i = begin_at
     while i < len(batch.state) and not is_full(learner):
         step = transition(batch, i)

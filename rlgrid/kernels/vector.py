@@ -27,7 +27,10 @@ NEXT_STEP, SAME_STEP, DISABLED = 0, 1, 2
 def refused(
     begin: int, end: int, first: Ints, n_actions: int, actions: Ints, place: Ints, over: Bools, mode: int
 ) -> int:
-    """The first environment whose action is not available, or that waits for a reset; -1: none."""
+    """The first environment whose action is not available, or that waits for a reset; -1 where there is none.
+
+    For the arrays see :func:`step_each`.
+    """
     for i in range(begin, end):
         if over[unsigned(i)] and mode == NEXT_STEP:
             continue
@@ -49,11 +52,15 @@ def step_each(
     n_actions: int, limit: int, mode: int, place: Ints, over: Bools, stream: NDArray[np.uint64],
     actions: Ints, out_state: Ints, out_last: Ints, out_reward: Floats, out_flags: Bools,
 ) -> int:  # fmt: skip
-    """Step the environments ``begin`` to ``end``, unless ``check`` finds one that refuses; its number, else -1.
+    """Step the environments ``begin`` to ``end``, unless ``check`` finds one that refuses.
 
-    The twelve arrays that come first are the model's tables. place [2, N]: state and steps of the episode; over [N]:
-    its episode has ended; stream [N, 2]. out_state [N]: next state; out_last [N], with ``SAME_STEP`` only: the state
-    before a new episode starts; out_flags [2, N]: terminated, truncated.
+    The twelve arrays that come first are the model's tables. place [2, N]: state, and steps of the episode; over [N]:
+    whether the episode has ended; stream [N, 2]; actions [N]. Written are out_state [N], the next state; out_last [N],
+    with ``SAME_STEP`` only, the state before a new episode starts; out_reward [N]; out_flags [2, N], terminated and
+    truncated.
+
+    Returns:
+        the number of the environment that refuses, else -1.
     """
     if check:
         wrong = refused(begin, end, first, n_actions, actions, place, over, mode)
@@ -90,8 +97,10 @@ def roll_each(
     begin: int, end: int, tables: Tables, behavior: Any, place: Ints, over: Bools, stream: NDArray[np.uint64],
     behavior_stream: NDArray[np.uint64], batch: Batch, steps: int, limit: int,
 ) -> None:  # fmt: skip
-    """Act by a stored policy for so many steps in the environments ``begin`` to ``end``; environment i fills the
-    transitions ``i * steps`` to ``(i + 1) * steps`` of the batch."""
+    """Act by a stored policy for so many steps in each of the environments ``begin`` to ``end``.
+
+    Environment i fills the transitions ``i * steps`` to ``(i + 1) * steps`` of the batch.
+    """
     policy = behavior.probability
     n_actions = policy.shape[1]
     for i in range(begin, end):

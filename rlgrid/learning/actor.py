@@ -60,11 +60,12 @@ class Actor(Protocol):
 
 
 class TableActor:
-    """Acts by a behavior and learns with a learner, whose rules compiled loops run; a policy that is given, by default.
+    """Acts by a behavior and learns with a learner; compiled loops run the rules of both.
 
     Attributes:
         learner: table, counters and choices, as compiled code reads them.
         behavior: how it acts.
+        n_actions: A.
         streams: random streams of the behavior and of the learner.
     """
 
@@ -76,7 +77,7 @@ class TableActor:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """States and actions."""
+        """Numbers of states and of actions."""
         return len(self.learner.table), self.n_actions
 
     def act(self, state: int) -> int:
@@ -150,7 +151,7 @@ class TableActor:
         """Take actions whose mask [A] is 0 out of a state's choice: they are worth -inf from now on.
 
         Raises:
-            InputError: where the mask is no [A], or allows no action.
+            InputError: where the mask is not an array [A], or allows no action.
         """
         if mask is None:
             return
@@ -167,10 +168,13 @@ class TableActor:
             policy[state] = kept / kept.sum() if kept.any() else allowed / allowed.sum()
 
     def make_room(self, window: int = 0, credit: int = 0) -> None:
-        """Double what is full of transitions that wait for the end of a long episode.
+        """Double the window or the trace where it is full of what waits for the end of a long episode.
 
         Args:
-            window, credit: their lengths, where they have to be at least so long.
+            window, credit: the least lengths that the two are to have.
+
+        Raises:
+            InputError: for an episode that is too long to be remembered.
         """
         learner = self.learner
         if isinstance(learner.window, Window):
@@ -183,7 +187,7 @@ class TableActor:
 
 
 def _with_room(waiting: Any, names: tuple[str, ...], least: int) -> Any:
-    """A window or trace with room for another transition; as it is where it has that."""
+    """A window or trace with room for another transition: the same one where it has room."""
     size = len(waiting.state)
     if size >= least and size > waiting.span[1] - waiting.span[0]:
         return waiting
@@ -203,7 +207,7 @@ def policy_actor(policy: Floats, seed: np.random.SeedSequence) -> TableActor:
     """Acts by a policy [S, A] and learns nothing."""
     learner = Learner(
         table=np.zeros((len(policy), 1)),
-        visits=np.zeros((len(policy), 1), np.int64),
+        visits=np.zeros((len(policy), 1)),
         clock=np.zeros(1, np.int64),
         discount=0.0,
         target=Return(),

@@ -33,8 +33,8 @@ class Agent(TableActor):
     Attributes:
         recipe: the choices behind it.
         policies: the one that acts, and the one that is learned.
-        seed: as given.
-        env_seed: seed of the environment that it learns from.
+        seed: of everything random in the agent and its training.
+        env_seed: of the environment that it learns from; it follows from ``seed``.
     """
 
     def __init__(
@@ -76,6 +76,7 @@ class Agent(TableActor):
 
     @property
     def discount(self) -> float:
+        """gamma."""
         return self.learner.discount
 
     @property

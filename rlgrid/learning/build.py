@@ -25,14 +25,14 @@ from rlgrid.rules.windows import new_window
 
 
 class Policies(NamedTuple):
-    """What acts, and what is learned about where that is another."""
+    """The policy that acts, and the one that is learned about: often the same."""
 
     behavior: Behavior
     target: Behavior
 
 
 def policies(recipe: Recipe, policy: Floats | None, behavior: Floats | None, n_states: int, n_actions: int) -> Policies:
-    """From the recipe's stored policy and its stored behavior, [S, A] each, where it has them."""
+    """The two policies of a recipe; ``policy`` and ``behavior`` [S, A] are stored ones, where it has them."""
     target = Stored(policy) if policy is not None else _behavior(recipe, n_states, n_actions)
     if behavior is not None:
         return Policies(Stored(behavior), target)
@@ -42,7 +42,7 @@ def policies(recipe: Recipe, policy: Floats | None, behavior: Floats | None, n_s
 
 
 def _behavior(recipe: Recipe, n_states: int, n_actions: int) -> Behavior:
-    """A rule that chooses from the table: the recipe's own, or epsilon-greedy."""
+    """The behavior that chooses from the table: the recipe's own, or epsilon-greedy."""
     if recipe.chooses:
         made: Behavior = _make("behavior", recipe.behavior, n_states, n_actions)
         return made
@@ -79,7 +79,7 @@ def assemble(
     stream: Stream,
     features: Features | None = None,
 ) -> Learner:
-    """A learner that has learned nothing yet; ``stream`` is what is random in it."""
+    """A learner that has learned nothing yet; ``stream`` gives what is random in it."""
     shape = (n_states, n_actions if recipe.table == "q" else 1)
     table = np.full(shape, recipe.initial_value)
     if available is not None and recipe.table == "q":

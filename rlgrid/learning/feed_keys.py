@@ -22,7 +22,7 @@ class _FeedKeys(Keys, frozen=True):
 
     #: What a budget can count.
     units: ClassVar[tuple[str, ...]] = ("steps", "episodes")
-    #: Keys of the recipe that have one answer only with this feed, so that nobody has to state it.
+    #: Keys of the recipe that can have one value only with this feed, so that nobody has to state it.
     implied: ClassVar[dict[str, Any]] = {}
 
     @property
@@ -106,14 +106,15 @@ _BESIDE = {name: name for defaults in _DEFAULTS.values() for name in defaults if
 
 
 def _default(name: str) -> Any:
-    """What a key is where nobody sets it: the same with every feed that has it."""
+    """The value of a key that nobody sets: the same with every feed that has the key."""
     return next(known[name] for known in _DEFAULTS.values() if name in known)
 
 
 def gather(data: dict[str, Any], settings: dict[str, Any], where: str) -> dict[str, Any]:
-    """The keys of a recipe with settings in their place, those of its feed in a table, and what the feed implies.
+    """The keys of a recipe with settings put in, those of its feed in a table, and those that the feed implies.
 
-    A recipe that was written down whole has keys of other feeds at their defaults; settings may not.
+    A recipe that was written down whole has keys of other feeds at their defaults, which are dropped; settings may not
+    have such keys.
 
     Raises:
         InputError: for a key of another kind of feed.

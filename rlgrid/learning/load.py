@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def _taken_apart(settings: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Settings as keys of a recipe; and the arrays, or features, that were given in the place of some."""
+    """Split settings into keys of a recipe, and the arrays or features that were given in place of some keys."""
     in_place = {"policy": "uniform", "behavior": "uniform", "features": {"kind": "given"}}
     given = {key: settings[key] for key in in_place if _is_array(settings.get(key))}
     keys = settings | {key: in_place[key] for key in given}
@@ -40,7 +40,7 @@ def _is_array(found: object) -> bool:
 
 
 def _stored(key: str, given: str | float | ArrayLike | None, spaces: Spaces) -> NDArray[np.float64] | None:
-    """A policy [S, A] by its name or as an array; always an array of its own."""
+    """A policy [S, A] that was given by its name or as an array; always a new array, None where none was given."""
     if given is None or isinstance(given, int | float):
         return None
     if not isinstance(given, str):

@@ -130,7 +130,7 @@ def _check_ranges(recipe: Recipe) -> None:
 
 
 def _check_choices(recipe: Recipe) -> None:
-    """Choices that do not go together."""
+    """Refuse choices that do not go together."""
     if recipe.is_a("target", "needs_policy") and recipe.policy is None and recipe.behavior is None:
         raise ValueError(
             f'policy: it is missing; allowed with target = "{recipe.target}": "uniform" or the name of an action'
@@ -157,7 +157,7 @@ def _check_choices(recipe: Recipe) -> None:
 
 
 def _check_sweep(recipe: Recipe) -> None:
-    """What lands together at the end of a sweep over the exact model."""
+    """Refuse what does not go with a sweep over the exact model, whose updates land together."""
     if recipe.is_a("target", "follows_path"):
         raise ValueError(f'target: a sweep follows no path; found "{recipe.target}", allowed: greedy, policy')
     if not isinstance(recipe.epsilon, int | float | None):
@@ -169,7 +169,7 @@ def _check_sweep(recipe: Recipe) -> None:
 
 
 def _check_rollout(recipe: Recipe, feed: RolloutKeys) -> None:
-    """Who acts, where episodes begin, and what that allows."""
+    """Refuse what does not go with a rollout: who acts, where episodes begin, and when updates land."""
     acts_by = [key for key in ("epsilon", "policy") if getattr(recipe, key) is not None]
     acts_by += ["behavior"] if recipe.chooses else []
     if len(acts_by) != 1:
@@ -195,9 +195,9 @@ def _check_rollout(recipe: Recipe, feed: RolloutKeys) -> None:
 
 
 def _check_solutions(recipe: Recipe, feed: SolutionKeys | CountingKeys) -> None:
-    """Agents that solve a model rather than update a table."""
-    plain = recipe.target == "greedy" and recipe.table == "q" and recipe.credit == "together" and recipe.n == 1
-    if not (plain and recipe.step_size == 1 and not recipe.planning_steps):
+    """Refuse what an agent has no use for that solves a model rather than updates a table."""
+    replaces_table = recipe.target == "greedy" and recipe.table == "q" and recipe.credit == "together" and recipe.n == 1
+    if not (replaces_table and recipe.step_size == 1 and not recipe.planning_steps):
         raise ValueError(
             f'feed: "{feed.kind}" solves a model; allowed with target = "greedy", step_size = 1, credit = "together"'
         )
@@ -206,7 +206,7 @@ def _check_solutions(recipe: Recipe, feed: SolutionKeys | CountingKeys) -> None:
 
 
 def _check_features(recipe: Recipe) -> None:
-    """What the gradient of a linear function can be combined with."""
+    """Refuse what the gradient of a linear function cannot be combined with."""
     if (recipe.is_a("credit", "features")) != (recipe.features is not None):
         found = "without features" if recipe.features is None else f'"{recipe.credit}"'
         raise ValueError(f'credit: found {found}; allowed: "gradient" where features are given, and only there')
@@ -221,7 +221,7 @@ def _check_features(recipe: Recipe) -> None:
 
 
 def _check_lookahead(recipe: Recipe) -> None:
-    """Windows of several transitions, and what other actions than the target policy's do in them."""
+    """Refuse windows of several transitions where other actions than the target policy's would make targets wrong."""
     far = recipe.n > 1 or recipe.is_a("target", "whole_episode")
     if recipe.n > 1 and (recipe.is_a("target", "whole_episode") or recipe.is_a("target", "two_tables")):
         raise ValueError(f'n: found {recipe.n} with target = "{recipe.target}"; allowed: 1')
@@ -251,7 +251,7 @@ def _check_lookahead(recipe: Recipe) -> None:
 
 
 def _check_credit(recipe: Recipe) -> None:
-    """Traces, two tables, and planning."""
+    """Refuse traces and planning where their targets, windows or tables do not allow them."""
     trace = recipe.is_a("credit", "trace")
     one_table = not recipe.is_a("target", "two_tables") and not recipe.is_a("target", "whole_episode")
     if trace and (recipe.n > 1 or not one_table or isinstance(recipe.feed, SweepKeys)):

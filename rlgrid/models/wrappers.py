@@ -8,6 +8,8 @@ import gymnasium
 from gymnasium.envs.toy_text import BlackjackEnv, CliffWalkingEnv, FrozenLakeEnv, TaxiEnv
 from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, RecordEpisodeStatistics, RecordVideo, TimeLimit
 
+from rlgrid.batch import NO_LIMIT
+
 #: Wrappers that change neither observations nor rewards; a loop may leave out the first three unnoticed, as they record
 #: nothing either.
 _SILENT = (PassiveEnvChecker, OrderEnforcing, TimeLimit)
@@ -15,9 +17,6 @@ _TRANSPARENT = (*_SILENT, RecordEpisodeStatistics, RecordVideo)
 
 #: Classes whose ``P`` and ``step`` are known to agree.
 TOY_TEXT = (FrozenLakeEnv, CliffWalkingEnv, TaxiEnv, BlackjackEnv)
-
-#: The time limit where there is none.
-NO_LIMIT = 2**62
 
 
 def transparent_base(env: gymnasium.Env[Any, Any]) -> gymnasium.Env[Any, Any] | None:

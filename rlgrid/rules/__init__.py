@@ -1,6 +1,6 @@
-"""The rules of acting and learning, each choice a small record with one plain function for each rule.
+"""The rules of acting and learning. Each choice is a small record with one plain function for each rule.
 
-Every file here is loaded with the recipes and names its choices itself, so that a new one needs no list.
+Recipes load every file here, and each file names its choices itself, so that a new one is entered in no list.
 
-Imports models, and of these only what draws outcomes and starts.
+Imports models: what draws outcomes and starts, and the tolerance for ties.
 """

@@ -25,7 +25,7 @@ Actions: TypeAlias = tuple[int, ...]
 #: Above so many actions, loops of a known length gain nothing and take long to compile.
 MOST_UNROLLED = 16
 
-#: The least finite number: "any action that is available".
+#: The least finite number: the value of an action that is available is at least this.
 LEAST = -1.7976931348623157e308
 
 
@@ -40,7 +40,7 @@ class EpsilonGreedy(NamedTuple):
 
 
 class ScheduledEpsilonGreedy(NamedTuple):
-    """The same with an epsilon that shrinks while it acts (GLIE: Singh, Jaakkola, Littman & Szepesvári 2000)."""
+    """Epsilon-greedy with an epsilon that shrinks while it acts (GLIE: Singh, Jaakkola, Littman & Szepesvári 2000)."""
 
     schedule: Schedule
     actions: Actions
@@ -106,7 +106,7 @@ Behavior: TypeAlias = EpsilonGreedy | ScheduledEpsilonGreedy | Softmax | UpperCo
 
 @rule_with_default
 def tally_of(behavior: Any) -> Any:
-    """What a behavior counts, for the learner to keep up to date."""
+    """The tally that a behavior depends on, which the learner keeps up to date."""
     return NoTally()
 
 
@@ -122,7 +122,7 @@ def _tally_of_schedule(behavior: ScheduledEpsilonGreedy) -> Tally:
 
 @rule
 def draw(behavior: Any, table: Table, state: int, stream: Stream) -> tuple[int, float]:  # type: ignore[empty-body]
-    """An action for a state, and the probability b(a|s) with which it was drawn."""
+    """Draw an action for a state; the action, and the probability b(a|s) with which it was drawn."""
 
 
 @rule
@@ -131,7 +131,7 @@ def expected(behavior: Any, table: Table, state: int) -> float:  # type: ignore[
 
 
 def action_tuple(n_actions: int) -> Actions:
-    """The actions as a tuple, or none where there are many.
+    """The actions as a tuple; an empty one where there are many.
 
     >>> action_tuple(4), action_tuple(1000)
     ((0, 1, 2, 3), ())
@@ -141,7 +141,7 @@ def action_tuple(n_actions: int) -> Actions:
 
 @function
 def width(table: Table, actions: Actions) -> int:
-    """Number of actions."""
+    """The number of actions; known when compiling where ``actions`` is not empty."""
     return len(actions) if len(actions) > 0 else table.shape[1]
 
 
@@ -352,7 +352,7 @@ def _expected_stored(behavior: Stored, table: Table, state: int) -> float:
 
 @rule
 def probability(policy: Any, table: Table, state: int, action: int) -> float:  # type: ignore[empty-body]
-    """pi(a|s)."""
+    """The probability pi(a|s) with which a policy takes an action."""
 
 
 @choice(probability, Stored)

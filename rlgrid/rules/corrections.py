@@ -1,21 +1,15 @@
 """Corrections: how a return counts that was made by other actions than those of the target policy.
 
-A window walks back from its end: the return G from transition j on, and the weight W of what was done after it. At each
-transition on the way a correction says what the action taken there does to both.
+A window is walked from its end back, with two numbers: the return G from transition j on, and the weight W of the
+actions after j. At each transition on the way a correction says what the action taken there does to both numbers.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 from rlgrid.choices import choice, named, rule, rule_with_default, unsigned
-from rlgrid.rules.behaviors import (
-    Behavior,
-    EpsilonGreedy,
-    Table,
-    expected,
-    probability,
-)
+from rlgrid.rules.behaviors import Behavior, EpsilonGreedy, Table, expected, probability
 from rlgrid.rules.ingredients import Ingredients
 
 
@@ -79,20 +73,17 @@ def _make_tree_backup(made: Ingredients) -> TreeBackup:
 
 
 def _target_policy(made: Ingredients) -> Behavior:
-    """The policy that a correction turns returns into: greedy, the one that acts, or the one that is learned about."""
+    """The policy whose returns are estimated: the greedy one, the one that acts, or the one that is learned about."""
     if made.recipe.target == "greedy":
         return EpsilonGreedy(0.0, made.actions)
     return made.behavior if made.recipe.target == "behavior" else made.policy
-
-
-Correction: TypeAlias = NoCorrection | OrdinarySampling | WeightedSampling | PerDecisionSampling | TreeBackup
 
 
 @rule
 def correct(  # type: ignore[empty-body]
     correction: Any, table: Table, state: int, action: int, behavior: float, total: float, weight: float
 ) -> tuple[float, float]:
-    """Return and weight as they count for what came before (state, action), taken with probability ``behavior``."""
+    """Return and weight as they count before (state, action); ``behavior`` is the b(a|s) with which it was taken."""
 
 
 @choice(correct, NoCorrection)
@@ -140,7 +131,7 @@ def _tree_backup(
 
 @rule_with_default
 def corrected(correction: Any, total: float, weight: float) -> tuple[float, float]:
-    """Target and its weight."""
+    """The target that a return and its weight make, and the weight of this target."""
     return total, weight
 
 

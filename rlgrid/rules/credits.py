@@ -1,4 +1,4 @@
-"""Credits: where and when a target lands. In its entry now, in a trace of recent entries, or together with others."""
+"""Credits: where and when a target lands: in its entry now, in a trace of entries, or at the end of a batch."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def _move(
     target: float,
     weight: float,
 ) -> None:
-    """The one update, of one entry."""
+    """The Robbins-Monro update of one entry: w <- (1 - alpha W) w + alpha W T."""
     alpha = rate(learner.step_size, visits, learner.clock, state, column, weight) * weight
     table[unsigned(state), unsigned(column)] = (1.0 - alpha) * table[unsigned(state), unsigned(column)] + alpha * target
 
@@ -121,7 +121,11 @@ def is_full(waiting: Any) -> bool:
 
 @rule_with_default
 def land_rest(credit: Any, learner: Learner) -> float:
-    """Let everything land that waited for the end of the batch; how far the farthest entry moved."""
+    """Let everything land that waited for the end of the batch.
+
+    Returns:
+        the greatest change of an entry; inf where entries have moved before the end.
+    """
     return np.inf
 
 

@@ -24,7 +24,7 @@ class Tally(NamedTuple):
 
 
 def new_tally(taken: tuple[int, int]) -> Tally:
-    """A tally that begins at nothing, with room for the counts of this shape."""
+    """A tally that has counted nothing yet; ``taken`` is the shape of its counts."""
     return Tally(np.zeros(taken, np.int64), np.zeros(2, np.int64))
 
 
@@ -57,7 +57,7 @@ class Decaying(NamedTuple):
 
 
 class Falling(NamedTuple):
-    """From ``first`` in a straight line to ``last``, which it reaches after so many steps and keeps."""
+    """Falls from ``first`` in a straight line to ``last``, which it reaches after so many steps and keeps."""
 
     first: float
     last: float
@@ -89,7 +89,7 @@ def _falling(schedule: Falling, state: int) -> float:
     return schedule.first + share * (schedule.last - schedule.first)
 
 
-class HarmonicKeys(Keys, frozen=True, tag_field="kind", tag="harmonic"):
+class HarmonicEpsilonKeys(Keys, frozen=True, tag_field="kind", tag="harmonic"):
     """``{ kind = "harmonic", a = 1, b = 0, least = 0, per = "episode" }``: a / (b + k), at most 1."""
 
     a: float = 1.0
@@ -101,12 +101,12 @@ class HarmonicKeys(Keys, frozen=True, tag_field="kind", tag="harmonic"):
         _check_decay(self.a, self.b, 1.0, self.least)
 
 
-@named("epsilon", "harmonic", keys=HarmonicKeys)
-def _make_harmonic(keys: HarmonicKeys, n_states: int) -> Decaying:
+@named("epsilon", "harmonic", keys=HarmonicEpsilonKeys)
+def _make_harmonic(keys: HarmonicEpsilonKeys, n_states: int) -> Decaying:
     return _decay(keys.a, keys.b, 1.0, keys.least, keys.per, n_states)
 
 
-class PolynomialKeys(Keys, frozen=True, tag_field="kind", tag="polynomial"):
+class PolynomialEpsilonKeys(Keys, frozen=True, tag_field="kind", tag="polynomial"):
     """``{ kind = "polynomial", a = 1, b = 0, power = 0.5, least = 0, per = "episode" }``: a / (b + k)^power."""
 
     a: float = 1.0
@@ -119,12 +119,12 @@ class PolynomialKeys(Keys, frozen=True, tag_field="kind", tag="polynomial"):
         _check_decay(self.a, self.b, self.power, self.least)
 
 
-@named("epsilon", "polynomial", keys=PolynomialKeys)
-def _make_polynomial(keys: PolynomialKeys, n_states: int) -> Decaying:
+@named("epsilon", "polynomial", keys=PolynomialEpsilonKeys)
+def _make_polynomial(keys: PolynomialEpsilonKeys, n_states: int) -> Decaying:
     return _decay(keys.a, keys.b, keys.power, keys.least, keys.per, n_states)
 
 
-class LinearKeys(Keys, frozen=True, tag_field="kind", tag="linear"):
+class LinearEpsilonKeys(Keys, frozen=True, tag_field="kind", tag="linear"):
     """``{ kind = "linear", first = 1, last = 0, steps = 100_000 }``: a straight line, then ``last``."""
 
     steps: int
@@ -137,8 +137,8 @@ class LinearKeys(Keys, frozen=True, tag_field="kind", tag="linear"):
             raise ValueError(f"found {found}; allowed: first and last from 0 to 1, steps 1 to {MOST:,}")
 
 
-@named("epsilon", "linear", keys=LinearKeys)
-def _make_linear(keys: LinearKeys, n_states: int) -> Falling:
+@named("epsilon", "linear", keys=LinearEpsilonKeys)
+def _make_linear(keys: LinearEpsilonKeys, n_states: int) -> Falling:
     return Falling(keys.first, keys.last, keys.steps, new_tally((0, 0)))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,9 +12,7 @@ from rlgrid.models.sampling import sample_start
 from rlgrid.randomness import Stream, uniform
 from rlgrid.rules.behaviors import draw
 from rlgrid.rules.credits import refresh
-
-if TYPE_CHECKING:
-    from rlgrid.rules.learner import Learner
+from rlgrid.rules.learner import Learner
 
 
 class WorldStarts(NamedTuple):
@@ -32,10 +30,10 @@ class ExploringStarts(NamedTuple):
 class EveryPair(NamedTuple):
     """Every state and action comes first, in turn (MC basic: Zhao, Alg. 5.1)."""
 
-    rows: NDArray[np.int64]  # [n]
-    share: NDArray[np.float64]  # [n]
+    rows: NDArray[np.int64]  # [n] rows ``state * n_actions + action``
+    share: NDArray[np.float64]  # [n] 1 / the number of actions available in the state
     n_actions: int
-    turn: NDArray[np.int64]  # [1]
+    turn: NDArray[np.int64]  # [1] which row comes next
 
 
 class ChosenStarts(NamedTuple):
@@ -51,7 +49,7 @@ Starts: TypeAlias = WorldStarts | ExploringStarts | EveryPair | ChosenStarts
 def begin(  # type: ignore[empty-body]
     starts: Any, behavior: Any, learner: Learner, tables: Any, env_stream: Stream, behavior_stream: Stream
 ) -> tuple[int, int, float]:
-    """First state of an episode, first action, and the probability of that action."""
+    """Begin an episode: its first state, its first action, and the probability of that action."""
 
 
 @choice(begin, WorldStarts)

@@ -38,6 +38,7 @@ class Constant(NamedTuple):
 
     @property
     def conditions(self) -> RobbinsMonro:
+        """Which of the two conditions it meets."""
         return RobbinsMonro(sum_diverges=self.alpha > 0, sum_of_squares_converges=self.alpha == 0)
 
 
@@ -50,6 +51,7 @@ class Harmonic(NamedTuple):
 
     @property
     def conditions(self) -> RobbinsMonro:
+        """Which of the two conditions it meets."""
         return RobbinsMonro(sum_diverges=True, sum_of_squares_converges=True)
 
 
@@ -69,6 +71,7 @@ class Polynomial(NamedTuple):
 
     @property
     def conditions(self) -> RobbinsMonro:
+        """Which of the two conditions it meets."""
         return RobbinsMonro(sum_diverges=self.power <= 1, sum_of_squares_converges=self.power > 0.5)
 
 
@@ -79,11 +82,12 @@ _MOST_B, _MOST_POWER = 1e12, 25.0
 
 
 def as_step_size(found: StepSize | float, key: str = "step_size", *, most: float = inf) -> StepSize:
-    """A step size of floats; a plain number is a constant one.
+    """Check a step size and make its numbers floats; a plain number is a constant step size.
 
     Args:
-        found, key: what was given, and where.
-        most: allowed for its first step.
+        found: what was given.
+        key: its name, with which the sentence begins.
+        most: the most that its first step may be.
 
     Raises:
         InputError: for anything else, or steps that are not above 0.
@@ -159,10 +163,10 @@ def step_size_keys(step_size: StepSize) -> float | Keys:
 def rate(  # type: ignore[empty-body]
     step_size: Any, visits: Any, clock: Any, state: int, column: int, weight: float = 1.0
 ) -> float:
-    """The step size of the next update of entry (state, column), which has a weight.
+    """The step size of the next update of entry (state, column), whose target has a weight.
 
-    ``visits`` [S, C], summed weights, and ``clock`` [1], a number of updates, move on. Steps that shrink are no longer
-    than a weight above 1 allows: times that weight, no entry goes past its target.
+    It also counts the update: ``visits`` [S, C] sums up weights, ``clock`` [1] counts updates. Where a weight is above
+    1, a step size that shrinks is at most 1 / weight, so that no entry goes past its target.
     """
 
 

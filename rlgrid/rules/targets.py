@@ -1,4 +1,4 @@
-"""Targets: what a transition says the value of its next state is.
+"""Targets: how the value of a transition's next state is estimated.
 
 An update aims at ``r + discount * (1 - terminated) * bootstrap``; a ``windows.Window`` puts more rewards
 between the two.
@@ -55,7 +55,7 @@ def _make_expected_of_policy(made: Ingredients) -> Expected:
 
 
 class Return(NamedTuple):
-    """Nothing: the target is the return itself (Monte Carlo)."""
+    """0: the target is the return itself, without bootstrapping (Monte Carlo: S&B 2e, Ch. 5)."""
 
 
 @named("target", "return", "follows_path", "whole_episode")
@@ -86,7 +86,7 @@ Target: TypeAlias = Greedy | NextAction | Expected | Return | Double
 
 @rule
 def bootstrap(target: Any, table: Table, step: Transition) -> float:  # type: ignore[empty-body]
-    """The value of the next state of a transition."""
+    """The estimated value of the next state of a transition."""
 
 
 @choice(bootstrap, Greedy)
@@ -134,7 +134,7 @@ def _cross_value(chooses: Table, values: Table, table: Table, actions: Actions, 
 
 @rule
 def follows(target: Any, table: Table, step: Transition) -> bool:  # type: ignore[empty-body]
-    """Whether the action after a transition is one that the target could have taken; else traces end (Watkins)."""
+    """Whether the target could have taken the next action; where not, traces end (Watkins: S&B 2e, Sec. 12.10)."""
 
 
 @choice(follows, NextAction)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rlgrid.arrays import Floats, Ints
-from rlgrid.batch import Transition
+from rlgrid.batch import NO_LIMIT, Transition
 from rlgrid.choices import choice, function, named, rule_with_default, unsigned
 from rlgrid.rules.credits import is_full, land, note_next
 from rlgrid.rules.ingredients import Ingredients
@@ -60,7 +60,7 @@ def longest_trace(fade: float, cut: float) -> int:
     if fade == 0.0:
         return 1
     if fade == 1.0 or cut == 0.0:
-        return 2**62
+        return NO_LIMIT
     return math.floor(math.log(cut) / math.log(fade)) + 1
 
 
@@ -102,7 +102,7 @@ def _make_dutch(made: Ingredients) -> Trace:
 
 @rule_with_default
 def kept(kind: Any, alpha: float) -> float:
-    """The share of earlier visits of an entry that a new one leaves: all of it, unless the kind says otherwise."""
+    """The share of earlier visits of an entry that a new one leaves: 1 by default."""
     return 1.0
 
 
@@ -118,7 +118,7 @@ def _kept_dutch(kind: Dutch, alpha: float) -> float:
 
 @rule_with_default
 def drift(kind: Any, moved: float) -> float:
-    """What earlier visits make good for an entry that moved after its value was taken as the next one's: nothing."""
+    """What earlier visits make good where an entry has moved since its value served as the next one: 0 by default."""
     return 0.0
 
 
@@ -159,7 +159,7 @@ def _land_trace(credit: Trace, learner: Learner, state: int, column: int, target
 
 @function
 def _remember(credit: Trace, state: int, column: int, alpha: float) -> None:
-    """Put a visit at the end of the list; those that count no more leave it."""
+    """Put a visit at the end of the list, and drop those that have faded."""
     begin, end = credit.span[0], credit.span[1]
     if credit.now[0] == 0.0:
         credit.span[0], credit.span[1] = 0, 0

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rlgrid.arrays import Floats, Ints
-from rlgrid.batch import Transition
+from rlgrid.batch import NO_LIMIT, Transition
 from rlgrid.choices import choice, function, rule_with_default, unsigned
 from rlgrid.models.tables import TIE
 from rlgrid.rules.behaviors import Stored, Table, greatest
@@ -38,23 +38,19 @@ class Improvement(NamedTuple):
     change: Floats  # [1] how far the farthest entry moved in the last batch
 
 
-#: More batches than any run has.
-_NEVER = 2**62
-
-
 def new_improvement(made: Ingredients) -> NoImprovement | Improvement:
-    """When a recipe improves the stored policy."""
+    """The improvement that a recipe asks for: when its stored policy becomes greedy."""
     recipe = made.recipe
     if not recipe.improves or not isinstance(made.policy, Stored):
         return NoImprovement()
     tolerance = -1.0 if recipe.improve_within is None else recipe.improve_within
-    every = recipe.improve_every or _NEVER
+    every = recipe.improve_every or NO_LIMIT
     return Improvement(made.policy.probability, every, tolerance, np.zeros(2, np.int64), np.zeros(1))
 
 
 @function
 def learn(learner: Learner, step: Transition) -> None:
-    """Learn from a transition."""
+    """Learn from a transition, and from transitions of a learned model where the learner plans."""
     observe(learner.window, learner, step)
     learn_from_model(learner.planning, learner, step)
 
@@ -73,11 +69,11 @@ def end_batch(learner: Learner) -> None:
 
 @rule_with_default
 def improve(improvement: Any, learner: Learner, change: float) -> None:
-    """Improve the stored policy where it is due."""
+    """Improve the stored policy where it is due; ``change`` is how far the farthest entry has moved in the batch."""
 
 
 @choice(improve, Improvement)
-def _improvement(improvement: Improvement, learner: Learner, change: float) -> None:
+def _improve(improvement: Improvement, learner: Learner, change: float) -> None:
     improvement.change[0] = change
     improvement.batches[0] += 1
     if improvement.batches[0] >= improvement.every or change <= improvement.tolerance:

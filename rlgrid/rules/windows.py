@@ -1,4 +1,4 @@
-"""Windows: how far an update looks ahead. One transition, n of them, or the whole episode."""
+"""Windows: how far an update looks ahead: one transition, n of them, or the whole episode."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rlgrid.arrays import Floats, Ints
-from rlgrid.batch import Transition
+from rlgrid.batch import NO_LIMIT, Transition
 from rlgrid.choices import choice, function, rule, unsigned
 from rlgrid.rules.corrections import correct, corrected
 from rlgrid.rules.credits import is_full, land, note_next
@@ -21,7 +21,7 @@ class OneStep(NamedTuple):
 
 
 class Window(NamedTuple):
-    """The latest n transitions of an episode, or all of it: n = ``WHOLE_EPISODE`` (Sutton & Barto 2e, Ch. 7).
+    """The latest n transitions of an episode, or all of it: n = ``NO_LIMIT`` (Sutton & Barto 2e, Ch. 7).
 
     Once n transitions are there, the oldest aims at their rewards and the value of the state after them. At the end
     of the episode all that are left aim at what remained, the latest first; a time limit ends a return, but the value
@@ -41,10 +41,6 @@ class Window(NamedTuple):
     seen: Ints  # [S, C] visits within the episode; [0, 0] unless first visits count
 
 
-#: The n of returns: more than any episode can be long.
-WHOLE_EPISODE = 2**62
-
-
 #: Room for transitions that wait for the end of an episode, to begin with; it grows.
 _ROOM = 256
 
@@ -56,7 +52,7 @@ def new_window(made: Ingredients) -> OneStep | Window:
         return OneStep()
     room = _ROOM if whole else 2 * recipe.n
     return Window(
-        n=WHOLE_EPISODE if whole else recipe.n,
+        n=NO_LIMIT if whole else recipe.n,
         visits=("start", "first", "every").index(recipe.visits),
         state=np.zeros(room, np.int64),
         action=np.zeros(room, np.int64),
@@ -102,7 +98,7 @@ def _observe_window(window: Window, learner: Learner, step: Transition) -> None:
 
 @function
 def _move_to_front(window: Window) -> None:
-    """Make room at the end by forgetting what has landed; the room for n transitions and as many again is enough."""
+    """Make room at the end by dropping what has landed; room for 2 n transitions is enough."""
     begin, end = window.span[0], window.span[1]
     for j in range(begin, end):
         window.state[unsigned(j - begin)], window.action[unsigned(j - begin)] = (

@@ -6,16 +6,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from rlgrid.batch import NO_LIMIT
 from rlgrid.errors import InputError
 from rlgrid.feeds.feed import Chunk
-from rlgrid.runs.observer import NEVER, Observer
+from rlgrid.runs.observer import Observer
 
 if TYPE_CHECKING:
     from rlgrid.runs.run import Run
 
 
-#: A table is looked at after so many steps, or after as many as it has entries where these are more: a pass over it
-#: then costs next to nothing. In between nobody looks, so that the step named does not depend on lengths of chunks.
+#: A table is checked after so many steps, or after as many as it has entries where these are more: a pass over it then
+#: costs next to nothing. It is not checked in between, so that the step named does not depend on the lengths of chunks.
 _EVERY = 65_536
 
 #: Sums of rewards up to this stay far from an overflow.
@@ -31,7 +32,7 @@ class DivergenceGuard(Observer):
 
     def begin(self, run: Run) -> None:
         size = run.agent.learner.table.size
-        # Episodes may never end once values are wrong, so there every chunk is looked at, if that is cheap.
+        # Episodes may never end once values are wrong, so there the table is checked after a chunk, if that is cheap.
         self._every = {"sweeps": 1, "steps": max(_EVERY, size), "episodes": size}[run.budget.unit]
         self._plan(run)
 
@@ -44,7 +45,7 @@ class DivergenceGuard(Observer):
             check_values(run)
 
     def next_look(self, run: Run) -> int:
-        return NEVER if run.budget.unit == "episodes" else self._next
+        return NO_LIMIT if run.budget.unit == "episodes" else self._next
 
 
 def check_values(run: Run) -> None:

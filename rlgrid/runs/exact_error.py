@@ -1,4 +1,4 @@
-"""Exact learning curves: what a table is worth, measured against the solved model, without sampling noise."""
+"""Exact learning curves: how far a table is from the solved model, and what its policies are worth, without noise."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlgrid.arrays import Floats
+from rlgrid.batch import NO_LIMIT
 from rlgrid.errors import InputError, whole
 from rlgrid.feeds.feed import Chunk
 from rlgrid.learning.feed_keys import SweepKeys
 from rlgrid.runs.curve import CurvePoint, LearningCurve
-from rlgrid.runs.observer import NEVER, Observer
+from rlgrid.runs.observer import Observer
 
 if TYPE_CHECKING:
     from rlgrid.learning.agent import Agent
@@ -26,13 +27,17 @@ MOST_STATES = 40_000
 #: Models of so many states, below discount 1, are kept as dense arrays.
 MOST_DENSE = 128
 
-#: What a point costs, in steps of training that take as long: 0.7 ms on a small model, else 2 ms and 0.7 µs a state, at
-#: 50 million steps a second; at discount 1 twice as much. Two policies are evaluated, by code that no cache holds then.
+#: The cost of a point of the curve, as the number of training steps that take as long, at 50 million steps a second:
+#: 0.7 ms on a small model, else 2 ms and 0.7 µs a state; at discount 1 twice as much. A point evaluates two policies,
+#: with cold processor caches.
 _STEPS_PER_SMALL, _STEPS_PER_POINT, _STEPS_PER_STATE, _UNDISCOUNTED = 35_000, 100_000, 45, 2
 
 #: The share of training time that the points of a curve may cost by default. Solving the model and the errors between
 #: the points cost as much.
 _SHARE = 0.01
+
+#: An episode counts as so many steps where the cost of a learning curve is weighed against them.
+_STEPS_IN_EPISODE = 10
 
 
 def affordable_points(steps: int, n_states: int, discount: float, most: int) -> int:
@@ -48,7 +53,7 @@ def affordable_points(steps: int, n_states: int, discount: float, most: int) -> 
 
 
 class Truth(NamedTuple):
-    """What is learned, solved exactly: optimal values, or those of the policy that is predicted."""
+    """The exact values that an agent is to learn: the optimal ones, or those of the policy that it predicts."""
 
     model: TabularModel
     v: Floats  # [S]
@@ -57,7 +62,7 @@ class Truth(NamedTuple):
 
 
 def solve_for(agent: Agent, model: TabularModel) -> Truth:
-    """Solve what an agent learns.
+    """Solve the model for the values that an agent is to learn.
 
     Raises:
         InputError: where the exact values are not finite.
@@ -161,17 +166,13 @@ def _discounted_continuation(model: TabularModel, discount: float) -> Floats:
     return np.asarray(cells, dtype=np.float64).reshape(n, model.n_actions, n)
 
 
-#: An episode counts as so many steps where the cost of a learning curve is weighed against them.
-_STEPS_IN_EPISODE = 10
-
-
 class ExactError(Observer):
     """The exact errors of what is learned, and the exact values of the policies, at regular points of the run.
 
     Control is compared with v* and q*, prediction with the values of the policy that is predicted. States that cannot
     be reached from the start distribution are left out, unless episodes start everywhere. Where the world changes, so
     do the exact values. Without a model, or where an exact value is not finite, nothing is reported and
-    ``record.reason``     says why.
+    ``record.reason`` says why.
 
     ``record.errors`` are pairs of ``done`` and max |v - exact v|. ``curve`` has the columns
 
@@ -182,9 +183,10 @@ class ExactError(Observer):
     - ``regret``: v*(start) - ``behavior_value``, that of one episode; ``cumulative_regret``: its sum over the episodes
       so far, by the trapezoidal rule between points; nan where the curve does not begin at 0.
 
-    By default there are 50 errors, as many points of the curve as cost less than 5 % of the training time together with
-    them (by the length of the budget and the size of the model, so that results do not depend on the clock) but at
-    least the one at the end, and no model of more than 40,000 states is solved. Give one yourself to have it otherwise:
+    By default there are 50 errors, and as many points of the curve, up to 50, as keep the cost of it all below 5 % of
+    the training time; the point at the end is always there. The cost is estimated from the budget and the size of the
+    model, so that results do not depend on the clock. A model of more than 40,000 states is not solved. An
+    ``ExactError`` with ``points``, passed to :func:`rlgrid.train`, takes so many points at whatever cost:
 
     >>> import rlgrid
     >>> env = rlgrid.GridWorld("cliff")
@@ -194,7 +196,10 @@ class ExactError(Observer):
     ([0, 5000, 10000, 15000, 20000], -12.248)
 
     Args:
-        points: how many points after the first, of errors and curve alike, at whatever cost.
+        points: how many points after the first one, of errors and curve alike, at whatever cost.
+
+    Raises:
+        InputError: for less than one point.
     """
 
     def __init__(self, points: int | None = None) -> None:
@@ -262,5 +267,5 @@ class ExactError(Observer):
 
     def next_look(self, run: Run) -> int:
         if self._truth is None or not self.record.errors:
-            return NEVER
+            return NO_LIMIT
         return (self.record.errors[-1][0] // self._every + 1) * self._every

@@ -1,17 +1,14 @@
-"""Observers: told of every chunk of a training run; they never reach back into it."""
+"""Observers see every chunk of a training run, and never reach back into it."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rlgrid.batch import NO_LIMIT
 from rlgrid.feeds.feed import Chunk
 
 if TYPE_CHECKING:
     from rlgrid.runs.run import Run
-
-
-#: Later than the end of every run.
-NEVER = 2**62
 
 
 class Observer:
@@ -36,5 +33,5 @@ class Observer:
         """After the last chunk, or when the run breaks off."""
 
     def next_look(self, run: Run) -> int:
-        """A chunk ends when ``run.done`` reaches this."""
-        return NEVER
+        """The next chunk ends where ``run.done`` reaches this, at the latest."""
+        return NO_LIMIT

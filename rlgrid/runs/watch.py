@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rlgrid.batch import NO_LIMIT
 from rlgrid.errors import InputError
 from rlgrid.feeds.feed import Chunk
-from rlgrid.runs.observer import NEVER, Observer
+from rlgrid.runs.observer import Observer
 
 if TYPE_CHECKING:
     from rlgrid.runs.run import Run
@@ -48,4 +49,4 @@ class Watch(Observer):
         self._window.close()
 
     def next_look(self, run: Run) -> int:
-        return NEVER if self._window.closed else run.done + 1
+        return NO_LIMIT if self._window.closed else run.done + 1
