@@ -11,7 +11,9 @@ from rlgrid.cli.output import print_json, print_table
 
 
 @app.command()
-def agents(name: Annotated[str | None, typer.Argument(help="Show one recipe.")] = None, json: Json = False) -> None:
+def agents(
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Show one recipe.")] = None, json: Json = False
+) -> None:
     """List the agents' recipes, or show one."""
     import msgspec
 

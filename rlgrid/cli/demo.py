@@ -45,7 +45,7 @@ class Learned(NamedTuple):
 
 
 def run_demo() -> None:
-    """Run it, printing as it goes."""
+    """Run the demo and print its results as they come."""
     from rich.console import Console
 
     console = Console(highlight=False)

@@ -7,7 +7,11 @@ import sys
 
 import typer
 
-from rlgrid.cli import agents, figures, runs, solve, train, worlds  # noqa: F401 (each adds its commands)
+# Each file adds its commands; --help lists them in this order.
+# isort: off
+from rlgrid.cli import worlds, solve, agents, train, runs, book  # noqa: F401
+
+# isort: on
 from rlgrid.cli.options import app
 from rlgrid.errors import InputError
 

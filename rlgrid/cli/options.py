@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from rlgrid.errors import InputError
+
+if TYPE_CHECKING:
+    from rlgrid.environments.grid_world import GridWorld
+    from rlgrid.runs.saved_run import SavedRun
 
 app = typer.Typer(
     help="Reinforcement learning in gridworlds: worlds, exact plans, agents, episodes.",
@@ -17,7 +21,7 @@ app = typer.Typer(
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 WorldName = Annotated[str, typer.Argument(metavar="WORLD", help="A catalog name or a path to a .toml file.")]
-RunFolder = Annotated[str, typer.Argument(metavar="RUN", help="A run directory, as train --out makes.")]
+RunFolder = Annotated[str, typer.Argument(metavar="RUN", help="A run directory, made by train --out.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
 Gif = Annotated[str | None, typer.Option(metavar="FILE", help="Write a GIF instead of opening a window.")]
 
@@ -40,3 +44,12 @@ def read_settings(pairs: list[str]) -> dict[str, Any]:
     if taken := sorted(settings.keys() & _NOT_SETTINGS):
         raise InputError(f'--set: found "{taken[0]}", which is no setting; allowed: an argument or option instead')
     return settings
+
+
+def read_run(folder: str) -> tuple[SavedRun, GridWorld]:
+    """A run directory and its world."""
+    from rlgrid.environments.grid_world import GridWorld
+    from rlgrid.runs.saved_run import SavedRun
+
+    saved = SavedRun(folder)
+    return saved, GridWorld(saved.world)

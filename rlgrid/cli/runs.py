@@ -6,19 +6,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rlgrid.cli.options import Gif, Json, RunFolder, Seed, app
+from rlgrid.cli.options import Gif, Json, RunFolder, Seed, app, read_run
 from rlgrid.cli.output import print_json
 
 if TYPE_CHECKING:
     from rlgrid.environments.grid_world import GridWorld
     from rlgrid.learning.agent import Agent
-    from rlgrid.runs.saved_run import SavedRun
 
 
 @app.command()
 def evaluate(
     run: RunFolder,
-    episodes: Annotated[int, typer.Option(min=1, help="How many.")] = 1000,
+    episodes: Annotated[int, typer.Option(min=1, help="Number of episodes.")] = 1000,
     seed: Seed = 0,
     json: Json = False,
 ) -> None:
@@ -37,7 +36,7 @@ def evaluate(
 @app.command()
 def watch(
     run: RunFolder,
-    episodes: Annotated[int, typer.Option(min=1, help="How many.")] = 3,
+    episodes: Annotated[int, typer.Option(min=1, help="Number of episodes.")] = 3,
     seed: Seed = 0,
     gif: Gif = None,
 ) -> None:
@@ -57,26 +56,17 @@ def replay(
     """Replay an episode from the log of a run."""
     from rlgrid.runs.playback import play_trajectory, show
 
-    saved, env = saved_run(run)
+    saved, env = read_run(run)
     kept = saved.recorded
     trajectory = saved.trajectory(episode if episode is not None else kept[-1] if kept else 1)
     show(env.world, play_trajectory(trajectory, env.world), gif=gif)
-
-
-def saved_run(folder: str) -> tuple[SavedRun, GridWorld]:
-    """A run directory and its world."""
-    from rlgrid.environments.grid_world import GridWorld
-    from rlgrid.runs.saved_run import SavedRun
-
-    saved = SavedRun(folder)
-    return saved, GridWorld(saved.world)
 
 
 def learned_agent(folder: str) -> tuple[Agent, GridWorld]:
     """The agent of a run, whose values have to be numbers, and its world."""
     from rlgrid.runs.divergence import check_values
 
-    saved, env = saved_run(folder)
+    saved, env = read_run(folder)
     run = saved.run(env)
     check_values(run)
     return run.agent, env

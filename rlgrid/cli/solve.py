@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 @app.command()
 def solve(
     world: WorldName,
-    method: Annotated[str, typer.Option(help="How; an unknown name lists them all.")] = "auto",
-    discount: Annotated[float | None, typer.Option(help="The world's own by default.")] = None,
+    method: Annotated[str, typer.Option(help="Planning method; an unknown name lists them all.")] = "auto",
+    discount: Annotated[float | None, typer.Option(help="Discount; the world's own by default.")] = None,
     tol: Annotated[float, typer.Option(help="Certified error to reach.")] = 1e-8,
     horizon: Annotated[int | None, typer.Option(help="Steps to go, for backward_induction.")] = None,
-    epsilon: Annotated[float, typer.Option(help="Best epsilon-soft policy instead of the best one.")] = 0.0,
-    exact: Annotated[bool, typer.Option("--exact", help="In fractions; up to 1,000 cells.")] = False,
+    epsilon: Annotated[float, typer.Option(help="Find the best epsilon-soft policy.")] = 0.0,
+    exact: Annotated[bool, typer.Option("--exact", help="Solve in fractions; up to 1,000 cells.")] = False,
     png: Annotated[str | None, typer.Option(metavar="FILE", help="Write a picture of values and policy.")] = None,
     save: Annotated[str | None, typer.Option(metavar="FILE", help="Write the plan (.npz), for Plan.load.")] = None,
     csv: Annotated[str | None, typer.Option(metavar="FILE", help="Write values, actions and q as a table.")] = None,
@@ -87,7 +87,7 @@ def write_files(
 
 
 def plan_text(world: World, plan: Plan, starting: dict[str, float], width: int = WIDTH) -> str:
-    """How it was solved, the two maps, and the values from the start that ``time_limit.start_values`` gives."""
+    """How a world was solved, the two maps, and the values from the start that ``time_limit.start_values`` gives."""
     certified = f"certified to within {plan.bound:.1e}" if plan.bound < float("inf") else "error not certified"
     iterations = f"{plan.iterations} iteration{'s' if plan.iterations != 1 else ''}"
     shares = plan.optimal_actions / plan.optimal_actions.sum(axis=1, keepdims=True)

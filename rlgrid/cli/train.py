@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rlgrid.cli.options import Json, WorldName, app, read_settings
+from rlgrid.cli.options import Json, WorldName, app, read_run, read_settings
 from rlgrid.cli.output import print_json
-from rlgrid.cli.runs import saved_run
 from rlgrid.errors import InputError
 
 if TYPE_CHECKING:
@@ -23,11 +22,13 @@ def train(
     steps: Annotated[int | None, typer.Option(help="Train for so many steps.")] = None,
     episodes: Annotated[int | None, typer.Option(help="... or so many episodes.")] = None,
     sweeps: Annotated[int | None, typer.Option(help="... or so many sweeps (planners).")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Seed of everything random.", show_default="0")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of everything random; 0 by default.")] = None,
     set: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="Set a key of the recipe anew.")] = None,
     out: Annotated[str | None, typer.Option(metavar="RUN", help="Log to this new folder.")] = None,
-    resume: Annotated[bool, typer.Option(help="Go on with the run in --out, up to its budget or a new one.")] = False,
-    watch: Annotated[bool, typer.Option(help="Watch it learn in a window (slow).")] = False,
+    resume: Annotated[
+        bool, typer.Option(help="Go on with the run in --out, up to its budget or a new one.", show_default=False)
+    ] = False,
+    watch: Annotated[bool, typer.Option(help="Watch it learn (slow).", show_default=False)] = False,
     json: Json = False,
 ) -> None:
     """Train an agent in a world."""
@@ -77,7 +78,7 @@ def _resumed(
     for option, found in (("--set", settings), ("--seed", seed is not None)):
         if found:
             raise InputError(f"--resume: a run goes on with its own settings and seed; allowed: no {option}")
-    saved, env = saved_run(out)
+    saved, env = read_run(out)
     run = saved.run(env)
     for kind, given, own in (
         ("agent", read_recipe(agent, {}).name, run.agent.recipe.name),

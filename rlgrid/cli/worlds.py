@@ -13,14 +13,16 @@ from rlgrid.errors import InputError
 
 @app.command()
 def worlds(
-    name: Annotated[str | None, typer.Argument(help="Show one world.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Show one world.")] = None,
     generate: Annotated[str | None, typer.Option(metavar="KIND", help="Print a random world instead.")] = None,
-    size: Annotated[str, typer.Option(metavar="ROWSxCOLS", help="Its size.")] = "10x10",
+    size: Annotated[str, typer.Option(metavar="ROWSxCOLS", help="Size of the random world.")] = "10x10",
     seed: Seed = 0,
-    set: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="One of its options.")] = None,
+    set: Annotated[
+        list[str] | None, typer.Option(metavar="KEY=VALUE", help="Set an option of the random world.")
+    ] = None,
     json: Json = False,
 ) -> None:
-    """List the worlds, show one, or make one: maze, wilson_maze, obstacles or rooms."""
+    """List the worlds, show one, or generate one: maze, wilson_maze, obstacles or rooms."""
     from rlgrid import library
     from rlgrid.worlds.generators import generate_world, parse_size
     from rlgrid.worlds.world import load_world
@@ -44,7 +46,7 @@ def worlds(
 
 @app.command()
 def check(world: WorldName, json: Json = False) -> None:
-    """Look for what a valid world hardly means: cells out of reach, traps, episodes without an end, unclear rules."""
+    """Look for what is valid but probably unintended: unreachable cells, traps, endless episodes, unclear rules."""
     from rlgrid.analysis.linter import lint_world
     from rlgrid.worlds.world import load_world
 

@@ -1,4 +1,4 @@
-"""What different methods make of one and the same recording."""
+"""Comparing what different methods learn from one and the same recording."""
 
 from __future__ import annotations
 
@@ -57,9 +57,10 @@ class Comparison(NamedTuple):
 def compare(
     batch: Batch, *, discount: float, n_states: int | None = None, agents: Mapping[str, Agent] | None = None
 ) -> Comparison:
-    """One trace, many learners: what each makes of the same recorded batch.
+    """Compare what several learners make of the same recorded batch.
 
-    Batch TD(0), batch Monte Carlo, LSTD and certainty equivalence; and every agent given, which sees the batch once.
+    They are batch TD(0), batch Monte Carlo, LSTD and certainty equivalence, and every agent given, which sees the batch
+    once.
 
     Args:
         batch: transitions under one policy.

@@ -25,7 +25,7 @@ class CurvePoint(NamedTuple):
     cumulative_regret: float
 
 
-#: The same as a row of a structured array.
+#: The type of such a point in a structured array.
 CURVE = np.dtype([(name, np.int64 if name in ("done", "episodes") else np.float64) for name in CurvePoint._fields])
 
 

@@ -1,4 +1,4 @@
-"""How good a policy is, by simulation."""
+"""Evaluating a policy by simulation."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     import gymnasium
 
 
-#: Where neither the caller nor the world limits an episode, so that a policy that loops cannot hang the evaluation.
+#: The limit of an episode where neither the caller nor the world sets one, so that a policy that goes round in circles
+#: cannot hang the evaluation.
 DEFAULT_EPISODE_LENGTH = 10_000
 
 #: Two-sided 95 % of the normal distribution.
@@ -26,7 +27,7 @@ _Z = 1.959963984540054
 
 
 class Score(NamedTuple):
-    """What a number of episodes under a policy came to."""
+    """What came of a number of episodes under a policy."""
 
     episodes: int
     mean_return: float  # undiscounted

@@ -39,10 +39,10 @@ CREATE TABLE trajectory (episode INTEGER PRIMARY KEY, state BLOB, action BLOB, r
 CREATE TABLE error (done INTEGER PRIMARY KEY, error REAL);
 """
 
-#: Written to disk at least this often, and at the end of the run however it ends.
+#: Episodes are written to disk at least this often, and at the end of the run however it ends.
 _FLUSH_SECONDS = 1.0
 
-#: The checkpoint at least this often.
+#: The checkpoint is written at least this often, and at the end.
 _SAVE_SECONDS = 20.0
 
 #: Most steps of a trajectory; longer ones are not kept.
@@ -53,8 +53,8 @@ class EpisodeLog(Observer):
     """Writes a run directory; see :class:`SavedRun` for reading one.
 
     Args:
-        folder: of the run; it must not exist yet.
-        every: keep the trajectory of every so many episodes; of episodes 1, 2, 4, 8, ... by default.
+        folder: of the run; it must not exist yet, unless the run is resumed.
+        every: keep the trajectories of episodes ``every``, ``2 * every``, ...; by default of 1, 2, 4, 8, ...
 
     Raises:
         InputError: where the folder exists, cannot be made, or the environment is not a gridworld.
@@ -170,7 +170,7 @@ class EpisodeLog(Observer):
         self._trajectories.append((episode, *(column.tobytes() for column in columns), int(terminated)))  # type: ignore[arg-type]
 
     def _flush(self, run: Run) -> None:
-        """Write what has come up in one transaction."""
+        """Write what has been collected, in one transaction."""
         with self._database as database:
             database.execute("BEGIN")
             if self._finished:

@@ -1,4 +1,4 @@
-"""Episodes to look at: played anew by a policy or read from a log, in a window or as a GIF."""
+"""Showing episodes, played anew by a policy or read from a log, in a window or as a GIF."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from rlgrid.worlds.world import World
 
 
-#: Frames of one episode; a policy that goes round in circles would otherwise never leave the screen.
+#: Most frames of one episode; a policy that goes round in circles would otherwise never leave the screen.
 LONGEST = 500
+
+#: Frames a second.
 FPS = 8
 
 

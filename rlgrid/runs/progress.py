@@ -25,7 +25,7 @@ class CompileNotice(Observer):
 class ProgressBar(CompileNotice):
     """A live line in the terminal: how far, steps a second, mean return of the latest 100 episodes, time left.
 
-    It begins with the first chunk; before that there may be a line that something is compiled.
+    It begins with the first chunk; before that there may be a line that says that something is compiled.
     """
 
     def __init__(self, console: Any = None) -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rlgrid.models.model import TabularModel
 
 
-#: A chunk aims at this long: short enough for a smooth progress bar, long enough to cost nothing.
+#: How long a chunk should take: short enough for a smooth progress bar, long enough to cost nothing.
 CHUNK_SECONDS = 0.03
 _FIRST_CHUNK, _LONGEST_CHUNK = 256, 262_144
 
@@ -40,13 +40,13 @@ class Run:
 
     Attributes:
         agent, env: as given to :func:`train`.
-        spaces: what is known of the environment, its model among it.
+        spaces: what is known of the environment, such as its model.
         feed: where the agent's experience comes from.
         budget: how long it is to last.
         steps: steps taken so far (sweeps, where a planner sweeps).
         episodes: episodes finished so far.
         seconds: time spent acting and learning.
-        exact: the record behind :attr:`errors` and :attr:`curve`.
+        exact: the record from which :attr:`errors` and :attr:`curve` are read.
         resumed: whether it goes on with a run that was saved.
     """
 
@@ -104,7 +104,7 @@ class Run:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What came of it, in numbers to print: the last exact values among them, None where there are none."""
+        """The results to print: totals, the mean return, and the last exact values, None where there are none."""
         returns, errors, last = self.returns, self.errors, self.curve[-1:]
         names = ("q_error", "rmse", "greedy_value", "behavior_value", "regret")
         return {

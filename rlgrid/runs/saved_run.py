@@ -1,4 +1,4 @@
-"""SavedRun: a run directory, read."""
+"""SavedRun: a run directory, read back."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -19,10 +19,8 @@ from rlgrid.learning.agent import Agent
 from rlgrid.learning.load import load_agent
 from rlgrid.learning.recipe import read_recipe
 from rlgrid.runs.checkpoint import load_checkpoint, saved_features
+from rlgrid.runs.run import Budget, Run
 from rlgrid.worlds.world import load_world
-
-if TYPE_CHECKING:
-    from rlgrid.runs.run import Run
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -46,7 +44,7 @@ class Trajectory(NamedTuple):
 
 
 class SavedRun:
-    """A run directory, read back.
+    """A run directory, read back: results, trajectories, and the run or its agent to go on with.
 
     Args:
         folder: of the run.
@@ -71,8 +69,6 @@ class SavedRun:
 
     def run(self, env: GridWorld) -> Run:
         """The run, to go on with."""
-        from rlgrid.runs.run import Budget, Run  # training knows logs
-
         recipe, checkpoint = self.folder / "agent.toml", self.folder / "checkpoint.npz"
         given: dict[str, Any] = {"discount": self.settings.discount}
         if isinstance(read_recipe(recipe, {}).features, GivenFeatures):
@@ -122,7 +118,7 @@ class SavedRun:
 
     @property
     def errors(self) -> NDArray[np.float64]:
-        """Exact errors, [n, 2]: how much was done, greatest error."""
+        """Exact errors, [n, 2]: how much was done, and the greatest error then."""
         return np.array(self._query("SELECT done, error FROM error ORDER BY done"), dtype=np.float64).reshape(-1, 2)
 
     @property

@@ -1,4 +1,4 @@
-"""The training loop: a feed hands the agent its experience, observers are told, a chunk at a time."""
+"""The training loop: a feed hands the agent a chunk of experience, then each observer sees it, and so on."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ def train(
         agent: from :func:`rlgrid.load_agent`; it is changed.
         env: the environment or model to learn from.
         steps, episodes, sweeps: how long; at most one of them, else the recipe's own.
-        batch: for agents that learn from a recording: it, to be replayed once a sweep.
+        batch: the recording, for agents that learn from one; it is replayed once a sweep.
         log: a folder for the episode log; it must not exist yet.
-        observers: told of every chunk (progress bars, recorders, your own); what they do cannot change the result.
+        observers: see every chunk (progress bars, recorders, your own); what they do cannot change the result.
 
     Returns:
         the run, with ``run.agent``, ``run.returns``, ``run.errors`` and ``run.curve``.
@@ -109,7 +109,11 @@ def run_to_budget(run: Run, observers: Iterable[Observer] = ()) -> None:
 
 @contextmanager
 def _interrupts_held() -> Iterator[list[int]]:
-    """Ctrl-C waits for the end of a chunk, so that what was learned, counted and logged agree; a second does not."""
+    """Make Ctrl-C wait for the end of a chunk, so that what was learned, counted and logged agree; a second does not.
+
+    Yields:
+        the interrupts that wait.
+    """
     held: list[int] = []
     if signal.getsignal(signal.SIGINT) is not signal.default_int_handler or current_thread() is not main_thread():
         yield held  # someone else handles it
