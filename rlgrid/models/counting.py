@@ -85,7 +85,7 @@ def posterior(
     rows = np.flatnonzero(allowed)
     if len(rows) * n_states > MOST_POSTERIOR_OUTCOMES:
         raise InputError(
-            f"prior: a belief over {len(rows) * n_states:,} outcomes; "
+            f"prior: a posterior over {len(rows) * n_states:,} outcomes; "
             f"allowed: {MOST_POSTERIOR_OUTCOMES:,} at most, or prior = 0"
         )
     ends = np.zeros(n_states, np.bool_)

@@ -1,4 +1,4 @@
-"""Agents that solve a model: the exact one, the likeliest one, and draws from a belief."""
+"""Agents that solve a model: the exact one, the maximum-likelihood one, and draws from a posterior."""
 
 from __future__ import annotations
 

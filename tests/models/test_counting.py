@@ -1,4 +1,4 @@
-"""Models counted from experience: exact sweeps give the model back, samples come close, beliefs follow the formula."""
+"""Models counted from experience: exact sweeps give the model back, samples come close, posteriors are exact."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def small_batch() -> Batch:
     return batch
 
 
-# -- beliefs ---------------------------------------------------------------------------------------------------------
+# -- posteriors ------------------------------------------------------------------------------------------------------
 
 
 def test_the_posterior_mean_by_hand() -> None:
@@ -137,7 +137,7 @@ def test_what_a_model_is_counted_from_is_checked() -> None:
         TabularModel.from_batch(batch, seed=0)
     with pytest.raises(InputError, match=r"^available: found shape \(2, 2\); allowed: \[3, 2\]$"):
         TabularModel.from_batch(batch, prior=1, available=np.ones((2, 2), bool))
-    with pytest.raises(InputError, match=r"^prior: a belief over 59,985,000 outcomes; allowed: 50,000,000 at most"):
+    with pytest.raises(InputError, match=r"^prior: a posterior over 59,985,000 outcomes; allowed: 50,000,000 at most"):
         TabularModel.from_batch(batch, 5000, 3, prior=1, available=np.arange(15000).reshape(5000, 3) < 12000)
 
 

@@ -168,7 +168,10 @@ def test_more_learners_join_the_comparison() -> None:
         (lambda env: lstd(AB, [[1.0], [1.0, 2.0]], discount=1.0), "features: found a list; allowed: finite numbers"),
         (lambda env: lstd(AB._replace(reward=[1.0]), discount=1.0), "batch: found a list as reward; allowed: an array"),
         (lambda env: certainty_equivalence(AB.part(0, 0), discount=1.0), "batch: it is empty"),
-        (lambda env: load_agent("batch_td", env, episode_length=3), "starts, episode_length: a recording is as it is"),
+        (
+            lambda env: load_agent("batch_td", env, episode_length=3),
+            'episode_length: found 3; allowed with feed = "rollout"',
+        ),
     ],
 )
 def test_bad_input_gets_a_sentence(call, sentence: str) -> None:
