@@ -107,15 +107,6 @@ OFF_POLICY: list[tuple[str, str, int, dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("recipe", "world", "steps", "settings"), OFF_POLICY, ids=[f"{case[0]} {case[1]}" for case in OFF_POLICY]
-)
-def test_off_policy_agents_find_the_optimal_policy(
-    recipe: str, world: str, steps: int, settings: dict[str, Any]
-) -> None:
-    check(recipe, world, steps, 0.0, {"step_size": power(0.6)} | settings)
-
-
 #: With starts everywhere so many steps are enough; the power of the step size, and epsilon in each of the four worlds.
 ON_POLICY: list[tuple[str, int, float, tuple[float, ...]]] = [
     ("mc_epsilon_greedy", 30_000_000, 0.9, (0.5, 0.3, 0.3, 0.3)),
@@ -127,12 +118,49 @@ ON_POLICY: list[tuple[str, int, float, tuple[float, ...]]] = [
     ("true_online_sarsa_lambda", 8_000_000, 0.85, (0.5, 0.5, 0.3, 0.3)),
 ]
 
+#: For each agent and world: steps, epsilon of the policies that are compared, settings.
+GRID: dict[tuple[str, str], tuple[int, float, dict[str, Any]]] = {
+    (recipe, world): (steps, 0.0, {"step_size": power(0.6)} | settings) for recipe, world, steps, settings in OFF_POLICY
+} | {
+    (recipe, world): (steps, epsilon, EXPLORING | {"epsilon": epsilon, "step_size": power(p), "trace_decay": 0.5})
+    for recipe, steps, p, epsilons in ON_POLICY
+    for world, epsilon in zip(WORLDS, epsilons, strict=True)
+}
 
-@pytest.mark.parametrize("world", range(4), ids=WORLDS)
-@pytest.mark.parametrize(("recipe", "steps", "p", "epsilons"), ON_POLICY, ids=[case[0] for case in ON_POLICY])
-def test_on_policy_agents_find_the_best_soft_policy(
-    recipe: str, steps: int, p: float, epsilons: tuple[float, ...], world: int
-) -> None:
-    epsilon = epsilons[world]
-    settings = EXPLORING | {"epsilon": epsilon, "step_size": power(p), "trace_decay": 0.5}
-    check(recipe, WORLDS[world], steps, epsilon, settings)
+#: For each agent one world, and as many steps as are enough there.
+IN_ONE_WORLD = {
+    "q_learning": ("frozen_lake_4x4", 1_000_000),
+    "q_learning_off_policy": ("frozen_lake_4x4", 1_000_000),
+    "double_q_learning": ("frozen_lake_4x4", 1_000_000),
+    "watkins_q_lambda": ("frozen_lake_4x4", 3_000_000),
+    "n_step_tree_backup": ("zhao_5x5", 200_000),
+    "dyna_q": ("frozen_lake_4x4", 1_000_000),
+    "mc_basic": ("cliff", 2_000_000),
+    "mc_exploring_starts": ("windy", 6_000_000),
+    "mc_off_policy": ("windy", 2_000_000),
+    "mc_epsilon_greedy": ("windy", 3_000_000),
+    "sarsa": ("frozen_lake_4x4", 3_000_000),
+    "expected_sarsa": ("frozen_lake_4x4", 5_000_000),
+    "n_step_sarsa": ("windy", 2_000_000),
+    "n_step_expected_sarsa": ("windy", 2_000_000),
+    "sarsa_lambda": ("frozen_lake_4x4", 4_000_000),
+    "true_online_sarsa_lambda": ("frozen_lake_4x4", 2_000_000),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", IN_ONE_WORLD)
+def test_every_agent_finds_the_best_policy_in_one_world(recipe: str) -> None:
+    world, steps = IN_ONE_WORLD[recipe]
+    _, epsilon, settings = GRID[recipe, world]
+    check(recipe, world, steps, epsilon, settings)
+
+
+@pytest.mark.grid
+@pytest.mark.parametrize(("recipe", "world"), GRID, ids=" ".join)
+def test_every_agent_finds_the_best_policy_in_every_world(recipe: str, world: str) -> None:
+    check(recipe, world, *GRID[recipe, world])
+
+
+def test_the_grid_has_every_agent_in_every_world() -> None:
+    assert GRID.keys() == {(recipe, world) for recipe in IN_ONE_WORLD for world in WORLDS}
