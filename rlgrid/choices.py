@@ -34,18 +34,20 @@ class Rule(Protocol):
 class _Table(dict[type, Callable[..., Any]]):
     """From the type of a choice to its function; the default function, where there is one, serves all the others."""
 
-    def __init__(self, default: Callable[..., Any] | None) -> None:
+    def __init__(self, name: str, default: Callable[..., Any] | None) -> None:
         super().__init__()
+        self._name = name
         self._default = default
 
     def __missing__(self, kind: type) -> Callable[..., Any]:
         if self._default is None:
-            raise KeyError(kind)
+            name = kind.__qualname__
+            raise KeyError(f"{self._name}: no function for {name}; allowed: one with @choice({self._name}, {name})")
         return self._default
 
 
 def _make_rule(stub: Callable[..., Any], default: Callable[..., Any] | None) -> Rule:
-    table = _Table(default)
+    table = _Table(stub.__name__, default)
 
     def call(choice: Any, *args: Any) -> Any:
         return table[type(choice)](choice, *args)
