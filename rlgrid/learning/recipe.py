@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from functools import reduce
 from importlib import import_module
 from operator import or_
@@ -83,7 +84,13 @@ class Recipe(Keys, frozen=True):
         _check_choices(self)
 
     def is_a(self, family: Literal["target", "correction", "credit"], trait: str) -> bool:
-        """Whether a choice has a trait, as its file says where it names it."""
+        """Whether a choice has a trait, as its file says where it names it.
+
+        - A target: ``follows_path`` (it needs what is done after a transition), ``whole_episode`` (all of it),
+          ``needs_policy``, ``greedy_policy`` (it learns about the greedy policy, whoever acts), ``two_tables``.
+        - A credit: ``trace``, ``features``, ``at_end`` (of a batch or sweep).
+        - A correction: ``ratios`` (it divides by the behavior's probabilities), ``action_values``.
+        """
         return trait in NAMED[family][getattr(self, family)].traits
 
     @property
@@ -112,6 +119,15 @@ class Recipe(Keys, frozen=True):
         return self.feed.episode_length if isinstance(self.feed, RolloutKeys | CountingKeys) else None
 
 
+def _fitting(family: str, fit: Callable[[frozenset[str]], bool]) -> str:
+    """The choices of a family whose traits fit, for a sentence."""
+    return ", ".join(name for name, choice in NAMED[family].items() if fit(choice.traits))
+
+
+def _off_path(traits: frozenset[str]) -> bool:
+    return "follows_path" not in traits
+
+
 def _check_ranges(recipe: Recipe) -> None:
     as_step_size(to_step_size(recipe.step_size), most=1.0)
     for key in ("epsilon", "discount", "trace_decay", "trace_cut", "behavior"):
@@ -137,7 +153,8 @@ def _check_choices(recipe: Recipe) -> None:
         )
     if recipe.table == "v" and (recipe.policy is None or not recipe.is_a("target", "follows_path")):
         raise ValueError(
-            "table: state values alone choose no action; allowed with a policy and the target next_action or return"
+            "table: state values alone choose no action; allowed with a policy and the target "
+            + _fitting("target", lambda traits: not _off_path(traits))
         )
     if recipe.improves and (recipe.policy is None or recipe.table == "v"):
         raise ValueError(
@@ -159,7 +176,8 @@ def _check_choices(recipe: Recipe) -> None:
 def _check_sweep(recipe: Recipe) -> None:
     """Refuse what does not go with a sweep over the exact model, whose updates land together."""
     if recipe.is_a("target", "follows_path"):
-        raise ValueError(f'target: a sweep follows no path; found "{recipe.target}", allowed: greedy, policy')
+        allowed = _fitting("target", lambda traits: not traits & {"follows_path", "two_tables"})
+        raise ValueError(f'target: a sweep follows no path; found "{recipe.target}", allowed: {allowed}')
     if not isinstance(recipe.epsilon, int | float | None):
         raise ValueError("epsilon: a schedule counts what is done in an environment; allowed with a sweep: a number")
     if not recipe.is_a("credit", "at_end"):
@@ -234,19 +252,22 @@ def _check_lookahead(recipe: Recipe) -> None:
             raise ValueError(
                 "correction: one step ahead nothing needs one; allowed with n above 1 or the target return"
             )
-        if recipe.target == "next_action" and recipe.table == "q":
-            raise ValueError('target: "next_action" cannot be corrected; allowed: greedy, policy, behavior, return')
+        if recipe.is_a("target", "follows_path") and not recipe.is_a("target", "whole_episode") and recipe.table == "q":
+            allowed = _fitting(
+                "target", lambda traits: not traits & {"follows_path", "two_tables"} or "whole_episode" in traits
+            )
+            raise ValueError(f'target: "{recipe.target}" cannot be corrected; allowed: {allowed}')
         if recipe.is_a("correction", "action_values") and recipe.table == "v":
             raise ValueError(f'correction: "{recipe.correction}" needs action values; allowed with table = "q"')
-    elif recipe.target == "greedy" and recipe.n > 1:
+    elif recipe.is_a("target", "greedy_policy") and recipe.n > 1:
         raise ValueError(
             f"n: found {recipe.n}; a greedy target looks that far only with a correction; "
-            "allowed: tree_backup, weighted, ordinary, per_decision"
+            f"allowed: {', '.join(sorted(NAMED['correction'].keys() - {'none'}))}"
         )
-    elif recipe.behavior is not None and not recipe.chooses and (far or recipe.target == "next_action"):
+    elif recipe.behavior is not None and not recipe.chooses and (far or recipe.is_a("target", "follows_path")):
         raise ValueError(
             f'behavior: what it does says nothing of another policy with target = "{recipe.target}"; '
-            "allowed: a correction, or the target greedy, double or policy one step ahead"
+            f"allowed: a correction, or one step ahead the target {_fitting('target', _off_path)}"
         )
 
 
@@ -256,16 +277,17 @@ def _check_credit(recipe: Recipe) -> None:
     one_table = not recipe.is_a("target", "two_tables") and not recipe.is_a("target", "whole_episode")
     if trace and (recipe.n > 1 or not one_table or isinstance(recipe.feed, SweepKeys)):
         raise ValueError("credit: a trace needs a rollout, n = 1 and a target that bootstraps from one table")
-    if trace and recipe.behavior is not None and not recipe.chooses and recipe.target != "greedy":
+    if trace and recipe.behavior is not None and not recipe.chooses and not recipe.is_a("target", "greedy_policy"):
         raise ValueError(
-            f'credit: a trace of "behavior" needs a target that cuts it; found "{recipe.target}", allowed: greedy'
+            f'credit: a trace of "behavior" needs a target that cuts it; found "{recipe.target}", allowed: '
+            + _fitting("target", lambda traits: "greedy_policy" in traits)
         )
     if recipe.planning_steps and (recipe.n > 1 or recipe.credit != "entry" or recipe.table == "v"):
         raise ValueError('planning_steps: allowed with n = 1, credit = "entry" and table = "q"')
     if recipe.planning_steps and recipe.is_a("target", "follows_path"):
         raise ValueError(
             f'planning_steps: in a model nothing follows for target = "{recipe.target}"; '
-            "allowed: greedy, double, behavior, policy"
+            f"allowed: {_fitting('target', _off_path)}"
         )
 
 

@@ -30,7 +30,7 @@ class OrdinarySampling(NamedTuple):
 
 @named("correction", "ordinary", "ratios")
 def _make_ordinary(made: Ingredients) -> OrdinarySampling:
-    return OrdinarySampling(_target_policy(made))
+    return OrdinarySampling(target_policy(made))
 
 
 class WeightedSampling(NamedTuple):
@@ -44,7 +44,7 @@ class WeightedSampling(NamedTuple):
 
 @named("correction", "weighted", "ratios")
 def _make_weighted(made: Ingredients) -> WeightedSampling:
-    return WeightedSampling(_target_policy(made))
+    return WeightedSampling(target_policy(made))
 
 
 class PerDecisionSampling(NamedTuple):
@@ -55,7 +55,7 @@ class PerDecisionSampling(NamedTuple):
 
 @named("correction", "per_decision", "ratios")
 def _make_per_decision(made: Ingredients) -> PerDecisionSampling:
-    return PerDecisionSampling(_target_policy(made))
+    return PerDecisionSampling(target_policy(made))
 
 
 class TreeBackup(NamedTuple):
@@ -69,12 +69,12 @@ class TreeBackup(NamedTuple):
 
 @named("correction", "tree_backup", "action_values")
 def _make_tree_backup(made: Ingredients) -> TreeBackup:
-    return TreeBackup(_target_policy(made))
+    return TreeBackup(target_policy(made))
 
 
-def _target_policy(made: Ingredients) -> Behavior:
+def target_policy(made: Ingredients) -> Behavior:
     """The policy whose returns are estimated: the greedy one, the one that acts, or the one that is learned about."""
-    if made.recipe.target == "greedy":
+    if made.recipe.is_a("target", "greedy_policy"):
         return EpsilonGreedy(0.0, made.actions)
     return made.behavior if made.recipe.target == "behavior" else made.policy
 

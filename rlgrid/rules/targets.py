@@ -24,7 +24,7 @@ class Greedy(NamedTuple):
     actions: Actions
 
 
-@named("target", "greedy")
+@named("target", "greedy", "greedy_policy")
 def _make_greedy(made: Ingredients) -> Greedy:
     return Greedy(made.actions)
 

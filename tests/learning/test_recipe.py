@@ -15,6 +15,7 @@ from plain_run import NOISY
 
 import rlgrid
 from rlgrid import Constant, Features, GridWorld, Harmonic, InputError, Polynomial, World, library, load_agent
+from rlgrid.choices import NAMED
 from rlgrid.feeds.feed_for import feed_for
 from rlgrid.learning.recipe import Recipe, read_recipe, recipe_to_toml
 from rlgrid.rules.step_sizes import HarmonicKeys, PolynomialKeys, to_step_size
@@ -88,6 +89,12 @@ def test_the_guide_lists_exactly_the_catalog() -> None:
         size = recipe.step_size
         assert (f"{size:g}" if isinstance(size, int | float) else "harmonic, 1/k") == step_size, name
         assert recipe.source == source, name
+
+
+def test_the_guide_names_every_choice() -> None:
+    text = GUIDE.read_text()
+    assert set(NAMED) == {"target", "correction", "credit", "step_size", "epsilon", "behavior"}
+    assert not [name for names in NAMED.values() for name in names if f'"{name}"' not in text]
 
 
 def test_the_guide_explains_every_key_with_its_default() -> None:
@@ -239,7 +246,11 @@ def test_an_agent_of_state_values_has_no_q() -> None:
         ("mc_basic", {"episode_length": None}, 'starts: "every_pair" needs an episode_length'),
         ("mc_basic", {"improve_every": 0}, "improve_every: found 0; allowed: a whole number of at least 1"),
         ("policy_iteration", {"improve_within": -1.0}, "improve_within: found -1; allowed: at least 0"),
-        ("value_iteration", {"target": "return"}, 'a sweep follows no path; found "return", allowed: greedy, policy'),
+        (
+            "value_iteration",
+            {"target": "return"},
+            'a sweep follows no path; found "return", allowed: greedy, behavior, policy',
+        ),
         ("value_iteration", {"target": "policy"}, "policy: it is missing"),
         ("td0", {"policy": "upp"}, 'policy: found "upp", did you mean "up"'),
         ("td0", {"policy": np.ones((2, 2))}, r"policy: found shape \(2, 2\); allowed: \(16, 4\)"),
@@ -273,7 +284,11 @@ def test_an_agent_of_state_values_has_no_q() -> None:
         ("n_step_sarsa", {"n": 0}, "n: found 0; allowed: a whole number of at least 1"),
         ("n_step_sarsa", {"target": "return"}, 'n: found 4 with target = "return"; allowed: 1'),
         ("n_step_sarsa", {"target": "greedy"}, "n: found 4; a greedy target looks that far only with a correction"),
-        ("n_step_sarsa", {"correction": "weighted"}, '"next_action" cannot be corrected; allowed: greedy, policy'),
+        (
+            "n_step_sarsa",
+            {"correction": "weighted"},
+            '"next_action" cannot be corrected; allowed: greedy, behavior, policy, return',
+        ),
         ("n_step_sarsa", {"credit": "dutch_trace"}, "credit: a trace needs a rollout, n = 1 and a target that"),
         ("n_step_td", {"correction": "tree_backup"}, 'correction: "tree_backup" needs action values'),
         (

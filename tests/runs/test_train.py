@@ -18,6 +18,7 @@ from plain_run import ROLLOUTS, STEPS, SWEEPS, drive, hashes, learned, of_episod
 import rlgrid
 from rlgrid import library
 from rlgrid.batch import Batch, joined
+from rlgrid.choices import NAMED
 from rlgrid.environments.spaces import model_of
 from rlgrid.errors import InputError
 from rlgrid.feeds.feed import Chunk
@@ -31,6 +32,7 @@ from rlgrid.runs.observer import Observer
 from rlgrid.runs.progress import ProgressBar
 from rlgrid.runs.run import Budget, Run
 from rlgrid.runs.train import run_to_budget
+from rlgrid.toml import Keys
 
 #: Rollouts whose chunks may be cut anywhere; mc_basic's chunk is one batch.
 FREE = [name for name in ROLLOUTS if name != "mc_basic"]
@@ -59,8 +61,17 @@ class Recorder(Observer):
 
 def test_every_recipe_is_among_the_cases() -> None:
     """But for those that learn from a recording or a model: test_compare and test_solution have them."""
-    others = {name for name in library.names("agents") if read_recipe(name, {}).feed not in ("rollout", "sweep")}
+    others = {name for name in library.names("agents") if read_recipe(name, {}).feed.kind not in ("rollout", "sweep")}
     assert {case.recipe for case in (ROLLOUTS | SWEEPS).values()} == set(library.names("agents")) - others
+
+
+def test_every_choice_is_among_the_cases() -> None:
+    recipes = [case.make()[0].recipe for case in (ROLLOUTS | SWEEPS).values()]
+    found = {family: {getattr(recipe, family) for recipe in recipes} for family in ("target", "correction", "credit")}
+    for family in ("step_size", "epsilon", "behavior"):
+        tables = [getattr(recipe, family) for recipe in recipes if isinstance(getattr(recipe, family), Keys)]
+        found[family] = {table.__struct_config__.tag for table in tables}
+    assert found == {family: set(names) for family, names in NAMED.items()}
 
 
 # Compiled and plain
