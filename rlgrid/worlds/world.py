@@ -347,6 +347,8 @@ def _entry(value: object) -> str:
         return _inline({"to": _quoted(value.to)} | ({"reward": value.reward.to_toml()} if value.reward else {}))
     if isinstance(value, Reward):
         return value.to_toml()
+    if isinstance(value, dict):
+        return _inline({key: _entry(item) for key, item in value.items()})
     return "true" if value is True else _quoted(str(value))
 
 
@@ -360,12 +362,9 @@ def world_to_toml(world: World) -> str:
     lines += [f"actions = [{', '.join(_quoted(action) for action in world.actions)}]"]
     literal = "'" not in world.map and all(ch.isprintable() for ch in set(world.map) - {"\n"})
     lines += [f"map = '''\n{world.map}'''" if literal else f"map = {_quoted(world.map)}"]
-    rules = world.reward
-    paid = {"step": rules.step.to_toml()} if rules.step != RewardRules().step else {}
-    paid |= {"bump": rules.bump.to_toml()} if rules.bump is not None else {}
-    paid |= {key: "true" for key in ("bump_adds_cell", "enter_adds_step") if getattr(rules, key)}
-    paid |= {"action": _inline({a: r.to_toml() for a, r in rules.action.items()})} if rules.action else {}
-    lines += ["", "[reward]", *(f"{key} = {value}" for key, value in paid.items())] if paid else []
+    rules, usual = world.reward, RewardRules()
+    paid = [key for key in rules.__struct_fields__ if getattr(rules, key) != getattr(usual, key)]
+    lines += ["", "[reward]", *(f"{key} = {_entry(getattr(rules, key))}" for key in paid)] if paid else []
     lines += ["", "[cells]"] if world.cells else []
     for symbol, cell in world.cells.items():
         keys = {key: getattr(cell, key) for key in cell.__struct_fields__}
