@@ -303,7 +303,7 @@ TABLES = {
 @pytest.mark.parametrize("name", CATALOG)
 def test_tables_are_what_they_were(name: str) -> None:
     """A faster compiler may not change a bit; who changes a world on purpose writes its new fingerprint here."""
-    assert digest(load_world(name)) == TABLES[name]
+    assert digest(load_world(name)) == TABLES.get(name)
 
 
 @pytest.mark.parametrize("name", ["zhao_5x5_bump", "windy_king_stochastic", "four_rooms", "cliff", "sutton_gridworld"])
