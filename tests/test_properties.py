@@ -130,6 +130,7 @@ varies = { -1 = "1/4", 0 = "1/2", 1 = "1/4" }
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["full", "frozen_lake_4x4", "windy_stochastic", "aima_4x3", "four_rooms"])
 @pytest.mark.parametrize("seed", [3, 4])
 def test_sampled_frequencies_match_the_probabilities(name: str, seed: int) -> None:

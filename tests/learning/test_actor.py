@@ -46,6 +46,7 @@ class PythonQLearning:
         return np.eye(self.q.shape[1])[self.q.argmax(axis=1)]
 
 
+@pytest.mark.slow
 def test_an_actor_in_python_learns_in_a_rollout() -> None:
     """Nothing is random here but the actions, so that steps of size 1 find the exact values."""
     actor = PythonQLearning(16, 4, discount=1.0)

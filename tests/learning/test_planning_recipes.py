@@ -72,6 +72,7 @@ def test_truncated_policy_iteration_starts_as_value_iteration_where_it_improves_
 # The direct planner
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("world", CATALOG)
 @pytest.mark.parametrize("recipe", ["value_iteration", "truncated_policy_iteration"])
 def test_recipes_end_where_the_planner_does(world: str, recipe: str) -> None:

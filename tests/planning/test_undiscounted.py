@@ -234,6 +234,7 @@ def _solve(matrix: list[list[Fraction]], right: list[Fraction]) -> list[Fraction
     return [row[-1] for row in rows]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(300))
 def test_against_all_deterministic_policies(seed: int) -> None:
     """Small random models with many zero rewards: same values, or a refusal of the right kind."""

@@ -97,6 +97,7 @@ def test_compiled_and_plain_runs_agree_bit_for_bit() -> None:
 # Chunks
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FREE)
 def test_the_length_of_chunks_changes_nothing(name: str) -> None:
     agent, env = ROLLOUTS[name].make()
@@ -236,6 +237,7 @@ def test_a_batch_that_does_not_fit_is_refused_before_it_reaches_compiled_code() 
 # Any environment
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [n for n in FREE if n != "mc_exploring_starts"])
 def test_the_loop_for_any_environment_gives_the_same_bits(name: str) -> None:
     agent, env = ROLLOUTS[name].make()
