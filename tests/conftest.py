@@ -16,8 +16,11 @@ os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Registered like this it looks at the examples in docstrings too, which stand outside of this folder."""
-    if not os.environ.get("NUMBA_DISABLE_JIT"):
+    """Registered like this it looks at the examples in docstrings too, which stand outside of this folder.
+
+    Plain Python, and compiled code that checks every index, take longer by nature.
+    """
+    if all(os.environ.get(name, "0") in ("", "0") for name in ("NUMBA_DISABLE_JIT", "NUMBA_BOUNDSCHECK")):
         config.pluginmanager.register(OwnTime(), "own-time")
 
 
