@@ -13,18 +13,18 @@ mean rewards and d the start distribution:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from rlgrid.arrays import Bools, Floats
 from rlgrid.errors import InputError
-from rlgrid.kernels.sweeps import Rows
-from rlgrid.models.checks import check_policy, resolve_discount
-from rlgrid.models.model import TabularModel, as_model
+from rlgrid.models.checks import resolve_discount
+from rlgrid.models.model import as_model
 from rlgrid.models.tables import Tables
-from rlgrid.planning.graph import recurrent_classes, rows_at, towards
+from rlgrid.planning.chain import Chain, chain_of
+from rlgrid.planning.graph import towards
 from rlgrid.planning.linear_system import solve_sparse
 from rlgrid.planning.solve import Source, evaluate_exact
 
@@ -34,17 +34,6 @@ if TYPE_CHECKING:
 
 #: A variance of one step within this, relative to the values squared, is rounding.
 ZERO_VARIANCE = 1e-24
-
-
-class _Chain(NamedTuple):
-    """A model under a policy."""
-
-    model: TabularModel
-    policy: Floats  # [S, A]
-    P: csr_array[np.float64]  # [S, S] probabilities of going on
-    rows: Rows  # at discount 1
-    used: Bools  # [S A] rows that the policy takes
-    endless: Bools  # [S] states in classes that are never left and never end
 
 
 def occupancy(source: Source, policy: ArrayLike, *, discount: float | None = None) -> Floats:
@@ -63,14 +52,13 @@ def occupancy(source: Source, policy: ArrayLike, *, discount: float | None = Non
     >>> visits.round(9).tolist(), float(visits.sum().round(9))
     ([0.0, 1.0, 2.0, 3.0, 2.0, 1.0, 0.0], 9.0)
     """
-    chain = _chain(source, policy)
+    chain = chain_of(as_model(source), policy)
     gamma = resolve_discount(discount, chain.model.discount)
     start = np.where(chain.model.terminal, 0.0, chain.model.start)
     if gamma < 1:
         return _solve(chain.P, start, gamma, transposed=True)
     reached = chain.model.reached(chain.used)
-    start[chain.endless] = 0.0
-    visits = _solve(_without(chain.P, chain.endless), start, 1.0, transposed=True)
+    visits = chain.elimination(~chain.endless).solve_transposed(start)
     visits[chain.endless] = np.where(reached[chain.endless], np.inf, 0.0)
     return visits
 
@@ -83,10 +71,9 @@ def expected_steps(source: Source, policy: ArrayLike) -> Floats:
     >>> expected_steps(world, [[0.5, 0.5]] * world.n_states).round(9).tolist()
     [0.0, 5.0, 8.0, 9.0, 8.0, 5.0, 0.0]
     """
-    chain = _chain(source, policy)
+    chain = chain_of(as_model(source), policy)
     lost, _ = towards(chain.rows, chain.used, chain.endless)
-    one = np.where(chain.model.terminal | lost, 0.0, 1.0)
-    steps = _solve(_without(chain.P, lost), one, 1.0)
+    steps = chain.elimination(~lost).solve(np.where(chain.model.terminal, 0.0, 1.0))
     steps[lost] = np.inf
     return steps
 
@@ -102,15 +89,14 @@ def end_probability(source: Source, policy: ArrayLike, cells: ArrayLike | None =
     >>> round(17 * float(end_probability(world, plan.policy, world.where("G"))[0]), 9)
     14.0
     """
-    chain = _chain(source, policy)
+    chain = chain_of(as_model(source), policy)
     n_states = chain.model.n_states
     wanted = np.ones(n_states, np.bool_) if cells is None else _as_mask(cells, n_states)
     at_once = _ends(chain, wanted)
     at_once[chain.model.terminal] = wanted[chain.model.terminal]
-    probability = _solve(_without(chain.P, chain.endless), at_once, 1.0)
-    # Rounding must not hide a certain end, nor make one of what cannot be.
-    surely = ~towards(chain.rows, chain.used, chain.endless)[0]
-    return np.where(surely, 1.0, probability) if cells is None else np.clip(probability, 0.0, 1.0)
+    probability = chain.elimination(~chain.endless).solve(at_once)
+    surely = ~towards(chain.rows, chain.used, chain.endless)[0] if cells is None else np.False_
+    return np.where(surely, 1.0, np.minimum(probability, 1.0))  # rounding must not hide a certain end
 
 
 def end_distribution(source: Source, policy: ArrayLike) -> Floats:
@@ -124,23 +110,24 @@ def end_distribution(source: Source, policy: ArrayLike) -> Floats:
     >>> {symbol: round(float(ends[world.where(symbol)[0]]), 4) for symbol in "PN"}
     {'P': 0.9863, 'N': 0.0137}
     """
-    chain = _chain(source, policy)
+    chain = chain_of(as_model(source), policy)
     model, t = chain.model, chain.model.tables
     visits = occupancy(model, policy, discount=1)
     visits[chain.endless] = 0.0
     row = model.row_of_outcome
     share = (visits[:, None] * chain.policy).ravel()[row] * np.where(t.terminated, t.probability, 0.0)[t.code]
     ends: Floats = np.bincount(t.next_state, share, model.n_states).astype(np.float64)
-    return ends + np.where(model.terminal, model.start, 0.0)
+    return np.minimum(ends + np.where(model.terminal, model.start, 0.0), 1.0)
 
 
 def return_variance(source: Source, policy: ArrayLike, *, discount: float | None = None) -> Floats:
     """Variance of the return from each state under a policy, [S]; the noise of rewards counts.
 
-    At discount 1 it is infinite where rewards with a mean of 0 are drawn for ever.
+    At discount 1 it is infinite where rewards with a mean of 0 are drawn for ever, and nan where the policy has an
+    infinite or undefined value.
 
     Raises:
-        InputError: where the policy does not fit, or has an infinite or undefined value at discount 1.
+        InputError: for a policy that does not fit.
 
     >>> import rlgrid
     >>> world = rlgrid.load_world("frozen_lake_4x4")
@@ -148,23 +135,26 @@ def return_variance(source: Source, policy: ArrayLike, *, discount: float | None
     >>> bool(abs(variance - p * (1 - p)) < 1e-12)
     True
     """
-    chain = _chain(source, policy)
+    chain = chain_of(as_model(source), policy)
     model, t = chain.model, chain.model.tables
     gamma = resolve_discount(discount, model.discount)
     v = evaluate_exact(model, policy, discount=gamma)
     row = model.row_of_outcome
     ahead = np.where(t.terminated[t.code], 0.0, gamma * v[t.next_state])
-    surprise = (t.reward[t.code] + ahead - v[row // model.n_actions]) ** 2 + reward_variance(t)[t.code]
-    share = chain.policy.ravel()[row] * t.probability[t.code]
+    with np.errstate(invalid="ignore"):  # values that are infinite
+        surprise = (t.reward[t.code] + ahead - v[row // model.n_actions]) ** 2 + reward_variance(t)[t.code]
+        share = chain.policy.ravel()[row] * t.probability[t.code]
+        surprise[share == 0.0] = 0.0
     of_step: Floats = np.bincount(row // model.n_actions, share * surprise, model.n_states).astype(np.float64)
     of_step[model.terminal] = 0.0
     if gamma < 1:
         return _solve(chain.P, of_step, gamma**2)
-    noisy = chain.endless & (of_step > ZERO_VARIANCE * max(1.0, float(np.abs(v).max()) ** 2))
-    infinite, _ = towards(chain.rows, chain.used, noisy)
-    of_step[infinite | chain.endless] = 0.0
-    variance = _solve(_without(chain.P, infinite | chain.endless), of_step, 1.0)
-    variance[infinite] = np.inf
+    finite = np.isfinite(v)
+    size = max(1.0, float(np.abs(v[finite]).max(initial=0.0)) ** 2)
+    infinite, _ = towards(chain.rows, chain.used, chain.endless & finite & (of_step > ZERO_VARIANCE * size))
+    kept = finite & ~infinite & ~chain.endless
+    variance = chain.elimination(kept).solve(np.where(kept, of_step, 0.0))
+    variance[infinite], variance[~finite] = np.inf, np.nan
     return variance
 
 
@@ -177,16 +167,7 @@ def reward_variance(tables: Tables) -> Floats:
     return np.where(t.noise >= 0, variance[t.noise], 0.0) if len(variance) else np.zeros(len(t.noise))
 
 
-def _chain(source: Source, policy: ArrayLike) -> _Chain:
-    """The chain that a policy [S, A] makes of a model."""
-    model = as_model(source)
-    checked = check_policy(model, policy)
-    rows, used = rows_at(model, 1.0), checked.ravel() > 0
-    endless = recurrent_classes(rows, used) >= 0
-    return _Chain(model, checked, model.chain(checked)[0], rows, used, endless)
-
-
-def _ends(chain: _Chain, cells: Bools) -> Floats:
+def _ends(chain: Chain, cells: Bools) -> Floats:
     """Probability of ending in one of the cells with the next step, [S]."""
     model, t = chain.model, chain.model.tables
     row = model.row_of_outcome
@@ -204,16 +185,6 @@ def _as_mask(cells: ArrayLike, n_states: int) -> Bools:
     mask = np.zeros(n_states, np.bool_)
     mask[array] = True
     return mask
-
-
-def _without(matrix: csr_array[np.float64], states: Bools) -> csr_array[np.float64]:
-    """The matrix with the rows and columns of some states set to 0."""
-    if not states.any():
-        return matrix
-    from scipy.sparse import csr_array, diags_array
-
-    keep = diags_array((~states).astype(np.float64))
-    return csr_array(keep @ matrix @ keep)
 
 
 def _solve(matrix: csr_array[np.float64], right: Floats, gamma: float, *, transposed: bool = False) -> Floats:

@@ -20,6 +20,7 @@ from rlgrid.models.checks import check_policy, resolve_discount
 from rlgrid.models.model import TabularModel, as_model
 from rlgrid.models.tables import TIE
 from rlgrid.planning.certificate import enclosure
+from rlgrid.planning.chain import chain_of, undiscounted_values
 from rlgrid.planning.fractions import MOST_STATES, optimal_fractions
 from rlgrid.planning.graph import rows_at
 from rlgrid.planning.linear_system import policy_values
@@ -124,16 +125,23 @@ def solve(
 def evaluate_exact(source: Source, policy: ArrayLike, *, discount: float | None = None) -> Floats:
     """Values v_pi [S] of a policy [S, A] by a sparse direct solve of v = r + discount P v.
 
+    At discount 1 each value is accurate relative to the rewards that are collected in absolute value, however unlikely
+    the end. A state from which the policy may go on for ever has the value -inf or inf, or nan where what it collects
+    there has both signs; the others keep theirs.
+
     Raises:
-        InputError: where the policy is none, or has an infinite or undefined value at discount 1.
+        InputError: for a policy that does not fit.
 
     >>> import rlgrid
     >>> world = rlgrid.load_world("sutton_gridworld")
     >>> evaluate_exact(world, [[0.25] * 4] * world.n_states)[:3].round(1)
     array([3.3, 8.8, 4.4])
     """
-    _, _, rows, weight, resting = _given_policy(source, policy, discount)
-    return policy_values(rows, weight, resting)
+    model = as_model(source)
+    gamma = resolve_discount(discount, model.discount)
+    if gamma == 1:
+        return undiscounted_values(chain_of(model, policy)).v
+    return policy_values(rows_at(model, gamma), check_policy(model, policy).ravel())
 
 
 def evaluate_by_sweeps(

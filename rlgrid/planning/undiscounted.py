@@ -141,6 +141,21 @@ def resting_classes(
     return label
 
 
+def signs_of_classes(rows: Rows, used: Bools, label: Labels, weight: Floats) -> Floats:
+    """What a policy collects for ever from each state of a recurrent class, [S]: 1 gains, -1 losses, 0 nothing.
+
+    nan: rewards of both signs whose mean is 0, or whose mean could not be told from 0. ``weight`` [R] are the policy's
+    probabilities, ``label`` [S] the classes, -1 outside of them.
+    """
+    sign = np.zeros(len(label))
+    low, high = _reward_range(rows, used, mean_rewards(rows), weight)
+    words = {"positive": 1.0, "negative": -1.0, "zero": np.nan, "unknown": np.nan}
+    for number in np.unique(label[((low != 0) | (high != 0)) & (label >= 0)]):
+        members = label == number
+        sign[members] = words[_sign_of_gain(rows, members, used, (low, high), 0.0, weight)]
+    return sign
+
+
 def _reward_range(rows: Rows, used: Bools, mean: Floats, weight: Floats) -> tuple[Floats, Floats]:
     """Least and greatest mean reward that a step from each state can pay, [S] each."""
     owner = state_of_row(rows)

@@ -76,7 +76,12 @@ def solve_for(agent: Agent, model: TabularModel) -> Truth:
         plan = solve(model, discount=agent.discount)
         v, q = plan.v, plan.q
     everywhere = isinstance(agent.recipe.feed, SweepKeys) or agent.recipe.starts != "world"
-    return Truth(model, v, q, ~model.terminal & (everywhere | model.reachable))
+    compared = ~model.terminal & (everywhere | model.reachable)
+    if not np.isfinite(v[compared]).any():
+        raise InputError(
+            f"{model.name}: the policy never ends, and its values are infinite; allowed: a discount below 1"
+        )
+    return Truth(model, v, q, compared & np.isfinite(v))
 
 
 def _action_values(model: TabularModel, v: Floats, discount: float) -> Floats:
@@ -140,10 +145,12 @@ class PolicyEvaluator:
     def _value_of_rows(self, policy: Floats) -> float:
         from rlgrid.planning.solve import evaluate_exact
 
-        try:
-            return float(self.truth.model.start @ evaluate_exact(self.truth.model, policy, discount=self.discount))
-        except InputError:
+        if not np.isfinite(policy).all():  # greedy in values that are no numbers
             return float("nan")
+        model = self.truth.model
+        begins = model.start > 0
+        value = float(model.start[begins] @ evaluate_exact(model, policy, discount=self.discount)[begins])
+        return value if np.isfinite(value) else float("nan")
 
     def values(self, agent: Agent) -> tuple[float, float, float]:
         """Greedy value, behavior value, and regret: v*(start) less the behavior value."""

@@ -169,18 +169,22 @@ def test_noise_counts_by_its_mean() -> None:
 def test_policies() -> None:
     costly = world("..#.G", "[reward]\nstep = -1", actions="left right")
     right = np.tile([0.0, 1.0], (5, 1))
+    free = world("..#.G", actions="left right")
+    paying = world(".x..G", cells="x = { enter = 1 }", actions="left right stay")
+    there_and_back = world("-+", cells='"-" = { enter = -1 }\n"+" = { enter = 1 }', actions="left right")
+    stay = np.tile([0, 0, 1], (5, 1))
     for evaluate in (evaluate_exact, evaluate_by_sweeps):
-        with pytest.raises(InputError, match=r"the value of the policy is minus infinity.* row 1, column 2"):
-            evaluate(costly, right)
-        free = world("..#.G", actions="left right")
         assert (evaluate(free, right) == 0).all()
-        paying = world(".x..G", cells="x = { enter = 1 }", actions="left right stay")
         assert evaluate(paying, np.tile([0, 1, 0], (5, 1))).tolist() == [1, 0, 0, 0, 0]
-        with pytest.raises(InputError, match=r"is infinite: .* row 1, column 2"):
-            evaluate(paying, np.tile([0, 0, 1], (5, 1)))
-        there_and_back = world("-+", cells='"-" = { enter = -1 }\n"+" = { enter = 1 }', actions="left right")
-        with pytest.raises(InputError, match="is undefined"):
-            evaluate(there_and_back, [[0, 1], [1, 0]])
+    assert evaluate_exact(costly, right).tolist() == [-np.inf, -np.inf, 0, -1, 0]
+    assert evaluate_exact(paying, stay).tolist() == [0, np.inf, 0, 0, 0]
+    assert np.isnan(evaluate_exact(there_and_back, [[0, 1], [1, 0]])).all()
+    with pytest.raises(InputError, match=r"the value of the policy is minus infinity.* row 1, column 2"):
+        evaluate_by_sweeps(costly, right)
+    with pytest.raises(InputError, match=r"is infinite: .* row 1, column 2"):
+        evaluate_by_sweeps(paying, stay)
+    with pytest.raises(InputError, match="is undefined"):
+        evaluate_by_sweeps(there_and_back, [[0, 1], [1, 0]])
 
 
 def _exact_values(P: NDArray[np.int64], R: NDArray[np.int64], ends: NDArray[np.bool_], policy: tuple[int, ...]) -> list:
