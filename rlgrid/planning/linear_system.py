@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rlgrid.arrays import Bools, Floats
+from rlgrid.arrays import Floats
 from rlgrid.kernels.sweeps import Rows
 
 if TYPE_CHECKING:
@@ -17,13 +17,11 @@ if TYPE_CHECKING:
 DENSE = 128
 
 
-def policy_values(rows: Rows, weight: Floats, resting: Bools | None = None) -> Floats:
-    """v = r + P v [S] of the policy that takes each row with probability ``weight`` [R]; 0 in the states that rest."""
+def policy_values(rows: Rows, weight: Floats) -> Floats:
+    """v = r + P v [S] of the policy that takes each row with probability ``weight`` [R]."""
     n_states = len(rows.begin) - 1
     share = np.repeat(weight, np.diff(rows.first))
     state = np.repeat(np.arange(n_states), np.diff(rows.first[rows.begin]))
-    if resting is not None:
-        share[resting[state]] = 0.0
     reward = np.bincount(state, share * rows.reward_share[rows.code], n_states)
     continuation = share * rows.continuation[rows.code]
     if n_states <= DENSE:

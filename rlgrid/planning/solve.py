@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from rlgrid.arrays import Floats, Ints
 from rlgrid.errors import InputError, one_of, whole
@@ -159,7 +159,12 @@ def evaluate_by_sweeps(
     rounding moves the values.
     """
     _check_limits(tol, max_sweeps=max_sweeps)
-    model, gamma, rows, weight, _ = _given_policy(source, policy, discount)
+    model = as_model(source)
+    weight = check_policy(model, policy).ravel()
+    gamma = resolve_discount(discount, model.discount)
+    rows = rows_at(model, gamma)
+    if gamma == 1:
+        resting_classes(model, rows, weight > 0, whose="the value of the policy", weight=weight)
     heaviest = float(np.add.reduceat(weight, rows.begin[:-1]).max())
     problem = Problem(model, rows, gamma, None, 0.0, tol, max_sweeps, on_sweep, heaviest=heaviest)
     return sweep_until_converged(problem, weight).v
@@ -177,20 +182,6 @@ def _checked_horizon(model: TabularModel, horizon: int | None) -> int:
     if horizon is None:
         raise InputError(f"{model.name}: it has no max_episode_steps; allowed: horizon, the number of steps to go")
     return whole("horizon", horizon)
-
-
-def _given_policy(
-    source: Source, policy: ArrayLike, discount: float | None
-) -> tuple[TabularModel, float, Rows, Floats, NDArray[np.bool_] | None]:
-    """Model, discount, rows, the policy's weights, and the states in which it rests for ever unpaid (discount 1)."""
-    model = as_model(source)
-    weight = check_policy(model, policy).ravel()
-    gamma = resolve_discount(discount, model.discount)
-    rows = rows_at(model, gamma)
-    if gamma < 1:
-        return model, gamma, rows, weight, None
-    label = resting_classes(model, rows, weight > 0, whose="the value of the policy", weight=weight)
-    return model, gamma, rows, weight, label >= 0
 
 
 def _plan(problem: Problem, method: str, result: MethodResult) -> Plan:
