@@ -23,7 +23,7 @@ from rlgrid.errors import InputError
 from rlgrid.models.checks import resolve_discount
 from rlgrid.models.model import as_model
 from rlgrid.models.tables import Tables
-from rlgrid.planning.chain import Chain, chain_of
+from rlgrid.planning.chain import Chain, chain_of, ending_probability, undiscounted_values
 from rlgrid.planning.graph import towards
 from rlgrid.planning.linear_system import solve_sparse
 from rlgrid.planning.solve import Source, evaluate_exact
@@ -54,13 +54,9 @@ def occupancy(source: Source, policy: ArrayLike, *, discount: float | None = Non
     """
     chain = chain_of(as_model(source), policy)
     gamma = resolve_discount(discount, chain.model.discount)
-    start = np.where(chain.model.terminal, 0.0, chain.model.start)
     if gamma < 1:
-        return _solve(chain.P, start, gamma, transposed=True)
-    reached = chain.model.reached(chain.used)
-    visits = chain.elimination(~chain.endless).solve_transposed(start)
-    visits[chain.endless] = np.where(reached[chain.endless], np.inf, 0.0)
-    return visits
+        return _solve(chain.P, np.where(chain.model.terminal, 0.0, chain.model.start), gamma, transposed=True)
+    return _undiscounted_visits(chain)
 
 
 def expected_steps(source: Source, policy: ArrayLike) -> Floats:
@@ -92,7 +88,7 @@ def end_probability(source: Source, policy: ArrayLike, cells: ArrayLike | None =
     chain = chain_of(as_model(source), policy)
     n_states = chain.model.n_states
     wanted = np.ones(n_states, np.bool_) if cells is None else _as_mask(cells, n_states)
-    at_once = _ends(chain, wanted)
+    at_once = ending_probability(chain.model, chain.policy, wanted)
     at_once[chain.model.terminal] = wanted[chain.model.terminal]
     probability = chain.elimination(~chain.endless).solve(at_once)
     surely = ~towards(chain.rows, chain.used, chain.endless)[0] if cells is None else np.False_
@@ -112,7 +108,7 @@ def end_distribution(source: Source, policy: ArrayLike) -> Floats:
     """
     chain = chain_of(as_model(source), policy)
     model, t = chain.model, chain.model.tables
-    visits = occupancy(model, policy, discount=1)
+    visits = _undiscounted_visits(chain)
     visits[chain.endless] = 0.0
     row = model.row_of_outcome
     share = (visits[:, None] * chain.policy).ravel()[row] * np.where(t.terminated, t.probability, 0.0)[t.code]
@@ -138,7 +134,7 @@ def return_variance(source: Source, policy: ArrayLike, *, discount: float | None
     chain = chain_of(as_model(source), policy)
     model, t = chain.model, chain.model.tables
     gamma = resolve_discount(discount, model.discount)
-    v = evaluate_exact(model, policy, discount=gamma)
+    v = undiscounted_values(chain).v if gamma == 1 else evaluate_exact(model, policy, discount=gamma)
     row = model.row_of_outcome
     ahead = np.where(t.terminated[t.code], 0.0, gamma * v[t.next_state])
     with np.errstate(invalid="ignore"):  # values that are infinite
@@ -167,12 +163,11 @@ def reward_variance(tables: Tables) -> Floats:
     return np.where(t.noise >= 0, variance[t.noise], 0.0) if len(variance) else np.zeros(len(t.noise))
 
 
-def _ends(chain: Chain, cells: Bools) -> Floats:
-    """Probability of ending in one of the cells with the next step, [S]."""
-    model, t = chain.model, chain.model.tables
-    row = model.row_of_outcome
-    share = np.where(t.terminated, t.probability, 0.0)[t.code] * cells[t.next_state] * chain.policy.ravel()[row]
-    return np.bincount(row // model.n_actions, share, model.n_states).astype(np.float64)
+def _undiscounted_visits(chain: Chain) -> Floats:
+    """Expected visits of each state at discount 1, [S]."""
+    visits = chain.elimination(~chain.endless).solve_transposed(np.where(chain.model.terminal, 0.0, chain.model.start))
+    visits[chain.endless] = np.where(chain.model.reached(chain.used)[chain.endless], np.inf, 0.0)
+    return visits
 
 
 def _as_mask(cells: ArrayLike, n_states: int) -> Bools:

@@ -62,10 +62,15 @@ def chain_of(model: TabularModel, policy: ArrayLike) -> Chain:
     """
     checked = check_policy(model, policy)
     rows, used = rows_at(model, 1.0), checked.ravel() > 0
-    t, row = model.tables, model.row_of_outcome
-    ends = checked.ravel()[row] * np.where(t.terminated, t.probability, 0.0)[t.code]
-    ending = np.asarray(np.bincount(row // model.n_actions, ends, model.n_states), dtype=np.float64)
+    ending = ending_probability(model, checked, np.ones(model.n_states, np.bool_))
     return Chain(model, checked, model.chain(checked)[0], ending, rows, used, recurrent_classes(rows, used))
+
+
+def ending_probability(model: TabularModel, policy: Floats, cells: Bools) -> Floats:
+    """Probability that the episode ends in one of the cells [S] with the next step, [S]."""
+    t, row = model.tables, model.row_of_outcome
+    share = np.where(t.terminated, t.probability, 0.0)[t.code] * cells[t.next_state] * policy.ravel()[row]
+    return np.bincount(row // model.n_actions, share, model.n_states).astype(np.float64)
 
 
 def undiscounted_values(chain: Chain) -> Values:

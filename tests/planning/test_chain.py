@@ -7,6 +7,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from random_models import solve_rational
 from scipy.sparse import csr_array
 
 from rlgrid import (
@@ -37,20 +38,12 @@ def random_chain(rng: np.random.Generator) -> tuple[NDArray[np.float64], NDArray
 
 
 def solved_in_fractions(P: NDArray[np.float64], end: NDArray[np.float64], right: NDArray[np.float64]) -> list[Fraction]:
-    """x = right + P x with each row divided by its sum, by Gauss's elimination."""
+    """x = right + P x with each row divided by its sum."""
     n = len(P)
     rows = [[Fraction(p) for p in row] for row in P.tolist()]
     sums = [sum(row) + Fraction(e) for row, e in zip(rows, end.tolist(), strict=True)]
     A = [[Fraction(int(i == j)) - rows[i][j] / sums[i] for j in range(n)] for i in range(n)]
-    x = [Fraction(r) for r in right.tolist()]
-    for k in range(n):
-        for i in range(k + 1, n):
-            factor = A[i][k] / A[k][k]
-            A[i] = [a - factor * b for a, b in zip(A[i], A[k], strict=True)]
-            x[i] -= factor * x[k]
-    for k in reversed(range(n)):
-        x[k] = (x[k] - sum(A[k][j] * x[j] for j in range(k + 1, n))) / A[k][k]
-    return x
+    return solve_rational(A, [Fraction(r) for r in right.tolist()])
 
 
 def relative_error(found: NDArray[np.float64], exact: list[Fraction]) -> float:

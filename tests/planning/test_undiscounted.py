@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from methods import EVERY_WAY, solve_by
 from numpy.typing import NDArray
+from random_models import solve_rational
 
 from rlgrid.errors import InputError
 from rlgrid.models.model import TabularModel
@@ -207,7 +208,7 @@ def _exact_values(P: NDArray[np.int64], R: NDArray[np.int64], ends: NDArray[np.b
         members = [t for t in range(n) if reach[s][t]]
         if not recurrent[s] or all(reward[t] == 0 for t in members):
             continue
-        share = _solve(
+        share = solve_rational(
             [[(chain[u][t] - (u == t)) if t != members[-1] else Fraction(1) for u in members] for t in members],
             [Fraction(int(t == members[-1])) for t in members],
         )
@@ -216,26 +217,15 @@ def _exact_values(P: NDArray[np.int64], R: NDArray[np.int64], ends: NDArray[np.b
     transient = [s for s in range(n) if not recurrent[s]]
     bad = {s: [value[t] for t in range(n) if reach[s][t] and value[t] in (None, np.inf, -np.inf)] for s in transient}
     clean = [s for s in transient if not bad[s]]
-    solution = _solve([[Fraction(int(s == t)) - chain[s][t] for t in clean] for s in clean], [reward[s] for s in clean])
+    solution = solve_rational(
+        [[Fraction(int(s == t)) - chain[s][t] for t in clean] for s in clean], [reward[s] for s in clean]
+    )
     for s, v in zip(clean, solution, strict=True):
         value[s] = v
     for s in transient:
         if bad[s]:
             value[s] = bad[s][0] if len(set(bad[s])) == 1 else None
     return value
-
-
-def _solve(matrix: list[list[Fraction]], right: list[Fraction]) -> list[Fraction]:
-    """Gauss-Jordan elimination."""
-    rows = [[*row, b] for row, b in zip(matrix, right, strict=True)]
-    for k in range(len(rows)):
-        pivot = next(i for i in range(k, len(rows)) if rows[i][k] != 0)
-        rows[k], rows[pivot] = rows[pivot], rows[k]
-        rows[k] = [x / rows[k][k] for x in rows[k]]
-        for i in range(len(rows)):
-            if i != k and rows[i][k] != 0:
-                rows[i] = [x - rows[i][k] * y for x, y in zip(rows[i], rows[k], strict=True)]
-    return [row[-1] for row in rows]
 
 
 @pytest.mark.slow
