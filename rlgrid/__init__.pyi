@@ -32,8 +32,9 @@ from rlgrid.learning.agent import Agent as Agent
 from rlgrid.learning.load import load_agent as load_agent
 from rlgrid.models.custom_rules import model_with_rules as model_with_rules
 from rlgrid.models.model import TabularModel as TabularModel
+from rlgrid.planning.evaluation import evaluate_exact as evaluate_exact
+from rlgrid.planning.evaluation import evaluate_policy as evaluate_policy
 from rlgrid.planning.plan import Plan as Plan
-from rlgrid.planning.solve import evaluate_exact as evaluate_exact
 from rlgrid.planning.solve import solve as solve
 from rlgrid.robbins_monro.asymptotics import asymptotic_variance as asymptotic_variance
 from rlgrid.robbins_monro.asymptotics import exact_variance as exact_variance

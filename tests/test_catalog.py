@@ -15,7 +15,8 @@ from rlgrid import library
 from rlgrid.errors import InputError
 from rlgrid.models import tables
 from rlgrid.models.model import TabularModel
-from rlgrid.planning.solve import evaluate_exact, solve
+from rlgrid.planning.evaluation import evaluate_exact
+from rlgrid.planning.solve import solve
 from rlgrid.worlds import outcomes as rules
 from rlgrid.worlds.generators import generate_world
 from rlgrid.worlds.world import HEADINGS, World, load_world

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from published_worlds import PUBLISHED, blackjack, gambler, published_policy, published_world, soft
 
 from rlgrid.models.model import TabularModel
-from rlgrid.planning.solve import evaluate_by_sweeps, evaluate_exact, solve
+from rlgrid.planning.evaluation import evaluate_exact, evaluate_policy
+from rlgrid.planning.solve import solve
 
 GRIDS = [name for name, entry in PUBLISHED.items() if entry["world"]["kind"] == "grid"]
 
@@ -70,7 +71,7 @@ def test_values_of_a_policy(name: str) -> None:
     # sb_ex6.2 is given to six digits with a tolerance of 1e-9; what was published is exact.
     expected = entry["published_as"] if name == "sb_ex6.2" else entry["values"]
     assert close(evaluate_exact(world, policy), entry, expected)
-    assert close(evaluate_by_sweeps(world, policy, tol=1e-10), entry, expected)
+    assert close(evaluate_policy(world, policy, "sweeps", tol=1e-10).v, entry, expected)
 
 
 @pytest.mark.parametrize(("name", "steps"), WITHIN_STEPS.items())
@@ -87,7 +88,7 @@ def test_epsilon_greedy_version_of_a_policy(name: str, epsilon: float) -> None:
     entry = PUBLISHED[name]
     world, policy = published_world(entry), soft(published_policy(entry), epsilon)
     assert close(evaluate_exact(world, policy), entry)
-    assert close(evaluate_by_sweeps(world, policy), entry)
+    assert close(evaluate_policy(world, policy, "sweeps").v, entry)
 
 
 @pytest.mark.parametrize(("name", "k"), FIRST_SWEEPS.items())
@@ -103,7 +104,7 @@ def test_policy_evaluation_step_by_step() -> None:
     world = published_world(entry)
     always_left = np.tile([1.0, 0.0, 0.0], (2, 1))
     sweeps: list[NDArray[np.float64]] = []
-    by_sweeps = evaluate_by_sweeps(world, always_left, tol=1e-10, on_sweep=lambda k, v: sweeps.append(v))
+    by_sweeps = evaluate_policy(world, always_left, "sweeps", tol=1e-10, on_sweep=lambda k, v: sweeps.append(v)).v
     exact = evaluate_exact(world, always_left)
     assert close(sweeps[:3], entry, entry["values"]["eval_iterates"])
     assert close(by_sweeps, entry, entry["values"]["V"])
@@ -166,7 +167,7 @@ def test_cliff() -> None:
         greedy = cliff_policy(row)
         for policy, expected in ((greedy, values[path]["greedy"]), (soft(greedy, 0.1), values[path]["eps01"])):
             assert close(evaluate_exact(world, policy)[start], entry, expected)
-            assert close(evaluate_by_sweeps(world, policy)[start], entry, expected)
+            assert close(evaluate_policy(world, policy, "sweeps").v[start], entry, expected)
 
 
 def test_frozen_lake() -> None:
@@ -182,7 +183,7 @@ def test_frozen_lake() -> None:
     assert close(limited.v[0], entry, values["best_within_100_steps(time-dependent)"])
     uniform = np.full((16, 4), 0.25)
     assert close(evaluate_exact(world, uniform, discount=1)[0], entry, values["uniform_random_success"])
-    assert close(evaluate_by_sweeps(world, uniform, discount=1)[0], entry, values["uniform_random_success"])
+    assert close(evaluate_policy(world, uniform, "sweeps", discount=1).v[0], entry, values["uniform_random_success"])
 
 
 @pytest.mark.slow
@@ -202,7 +203,7 @@ def test_blackjack() -> None:
     policy[[s for (total, _, _), s in number.items() if total >= 20]] = 1.0, 0.0
     state = number[13, True, 2]
     assert close(evaluate_exact(model, policy)[state], entry)
-    assert close(evaluate_by_sweeps(model, policy)[state], entry)
+    assert close(evaluate_policy(model, policy, "sweeps").v[state], entry)
 
 
 def test_one_state_with_infinite_variance() -> None:

@@ -21,12 +21,12 @@ from numpy.typing import ArrayLike
 from rlgrid.arrays import Bools, Floats
 from rlgrid.errors import InputError
 from rlgrid.models.checks import resolve_discount
-from rlgrid.models.model import as_model
+from rlgrid.models.model import Source, as_model
 from rlgrid.models.tables import Tables
 from rlgrid.planning.chain import Chain, chain_of, ending_probability, undiscounted_values
+from rlgrid.planning.evaluation import evaluate_exact
 from rlgrid.planning.graph import towards
 from rlgrid.planning.linear_system import solve_sparse
-from rlgrid.planning.solve import Source, evaluate_exact
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array

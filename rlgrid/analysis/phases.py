@@ -25,8 +25,9 @@ from rlgrid.arrays import Floats
 from rlgrid.errors import InputError
 from rlgrid.models.checks import resolve_discount
 from rlgrid.models.model import TabularModel
+from rlgrid.planning.evaluation import evaluate_exact
 from rlgrid.planning.plan import Plan
-from rlgrid.planning.solve import evaluate_exact, solve
+from rlgrid.planning.solve import solve
 from rlgrid.worlds.parameters import with_number
 from rlgrid.worlds.world import World
 

@@ -15,9 +15,8 @@ from numpy.typing import ArrayLike, NDArray
 from rlgrid.arrays import Floats, Ints
 from rlgrid.errors import InputError, whole
 from rlgrid.models.checks import check_policy, resolve_discount
-from rlgrid.models.model import TabularModel, as_model
+from rlgrid.models.model import Source, TabularModel, as_model
 from rlgrid.planning.graph import recurrent_classes, rows_at
-from rlgrid.planning.solve import Source
 
 #: Sums closer than this, relative to the largest sum of so many steps, are one.
 SAME = 1e-12

@@ -90,7 +90,7 @@ def certainty_equivalence(
         InputError: for an empty batch, or where the value is infinite at discount 1.
     """
     from rlgrid.models.model import TabularModel
-    from rlgrid.planning.solve import evaluate_exact  # loads Numba
+    from rlgrid.planning.evaluation import evaluate_exact  # loads Numba
 
     model = TabularModel.from_batch(batch, n_states, n_actions, discount=discount)
     taken = np.zeros((model.n_states, model.n_actions))

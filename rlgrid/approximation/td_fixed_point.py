@@ -19,10 +19,9 @@ from rlgrid.approximation.least_squares import LeastSquares
 from rlgrid.arrays import Floats
 from rlgrid.errors import InputError, numbers
 from rlgrid.models.checks import check_policy, resolve_discount
-from rlgrid.models.model import TabularModel, as_model
+from rlgrid.models.model import Source, TabularModel, as_model
 from rlgrid.planning.graph import recurrent_classes, rows_at
 from rlgrid.planning.linear_system import solve_sparse
-from rlgrid.planning.solve import Source
 
 
 def on_policy_distribution(source: Source, policy: ArrayLike) -> Floats:

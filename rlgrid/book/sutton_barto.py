@@ -6,7 +6,8 @@ import numpy as np
 
 from rlgrid.arrays import Floats
 from rlgrid.book.figure import Reproduction, compared_panel, of_panels
-from rlgrid.planning.solve import evaluate_by_sweeps, evaluate_exact, solve
+from rlgrid.planning.evaluation import evaluate_exact, evaluate_policy
+from rlgrid.planning.solve import solve
 from rlgrid.worlds.world import load_world
 
 SUTTON_FIG_3_2 = (
@@ -45,7 +46,9 @@ def sutton_4_1() -> Reproduction:
     world = load_world("sutton_4x4")
     iterates: dict[int, Floats] = {}
     policy = np.full((world.n_states, 4), 0.25)
-    evaluate_by_sweeps(world, policy, on_sweep=lambda k, v: iterates.setdefault(k, v) if k in SUTTON_FIG_4_1 else None)
+    evaluate_policy(
+        world, policy, "sweeps", on_sweep=lambda k, v: iterates.setdefault(k, v) if k in SUTTON_FIG_4_1 else None
+    )
     iterates[0] = evaluate_exact(world, policy)
     panels = [
         compared_panel(world, f"k = {k}" if k else "k = ∞", iterates[k], printed)

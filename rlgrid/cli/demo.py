@@ -11,8 +11,9 @@ from rlgrid.book.zhao import ZHAO_FIG_3_4_A
 from rlgrid.environments.grid_world import GridWorld
 from rlgrid.learning.agent import Agent
 from rlgrid.learning.load import load_agent
+from rlgrid.planning.evaluation import evaluate_exact
 from rlgrid.planning.plan import Plan
-from rlgrid.planning.solve import evaluate_exact, solve
+from rlgrid.planning.solve import solve
 from rlgrid.runs.log import EpisodeLog
 from rlgrid.runs.playback import FPS, play_policy
 from rlgrid.runs.progress import ProgressBar

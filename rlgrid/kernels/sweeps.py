@@ -126,11 +126,11 @@ def sweep(rows: Rows, weight: Floats, epsilon: float, v: Floats, out: Floats) ->
 
 
 @compiled
-def sweep_in_place(rows: Rows, epsilon: float, v: Floats) -> tuple[float, float]:
+def sweep_in_place(rows: Rows, weight: Floats, epsilon: float, v: Floats) -> tuple[float, float]:
     """v = T v, a state at a time; the largest change, and the largest |v| before or after it."""
     change, size = 0.0, 0.0
     for s in range(len(v)):
-        new, _ = optimal_backup(rows, epsilon, v, s)
+        new = policy_backup(rows, weight, v, s) if len(weight) else optimal_backup(rows, epsilon, v, s)[0]
         change = max(change, abs(new - v[s]))
         size = max(size, abs(v[s]), abs(new))
         v[s] = new

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from rlgrid.arrays import Bools, Floats
 from rlgrid.errors import InputError, numbers, shown
 from rlgrid.models.model import TabularModel
+from rlgrid.models.policies import policy_table
 from rlgrid.models.tables import ROW_SUM_TOLERANCE
 
 #: The discount where neither the caller nor the recipe nor the world names one.
@@ -27,8 +28,8 @@ def resolve_discount(*candidates: float | None) -> float:
 
 
 def check_policy(model: TabularModel, policy: ArrayLike) -> Floats:
-    """A policy [S, A] as contiguous floats; its rows have to be probabilities of available actions."""
-    return check_probabilities(policy, model.available)
+    """A policy in any of its forms as contiguous floats [S, A]; see :func:`rlgrid.models.policies.policy_table`."""
+    return check_probabilities(policy_table(model, policy), model.available)
 
 
 def check_probabilities(policy: ArrayLike, available: Bools, name: str = "policy") -> Floats:

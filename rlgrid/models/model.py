@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -32,6 +32,10 @@ from rlgrid.worlds.world import World
 if TYPE_CHECKING:
     import gymnasium
     from scipy.sparse import csr_array
+
+
+#: What planners read a model from.
+Source: TypeAlias = "World | TabularModel | gymnasium.Env[Any, Any]"
 
 
 class TabularModel:
@@ -339,7 +343,7 @@ class TabularModel:
         return matrix, (policy * self.expected_reward).sum(axis=1)
 
 
-def as_model(source: World | TabularModel | gymnasium.Env[Any, Any]) -> TabularModel:
+def as_model(source: Source) -> TabularModel:
     """The model of a world (which is compiled only once), of an environment with ``P``, or the model given."""
     if isinstance(source, TabularModel):
         return source

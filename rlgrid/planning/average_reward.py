@@ -45,30 +45,31 @@ class _Renewal(NamedTuple):
     rows: Rows
     state: Ints  # [Q - 1] state of the model for each state but the restart
     origin: Ints  # [R] row of the model for each row; its number of rows for that of the restart
+    weight: Floats  # [R] probability of each row under a given policy, whose rows alone are kept; else ``NO_WEIGHT``
     accuracy: Accuracy
 
 
 def average_reward(problem: Problem) -> MethodResult:
-    """The best (epsilon-soft) mean reward a step, to within ``tol``, and values relative to a start.
+    """The best (epsilon-soft) mean reward a step, or that of a given policy, to within ``tol``, and relative values.
 
     Raises:
         InputError: where it is not the same from all states, not found after ``max_sweeps``, or rounding hides it.
     """
     model, tol, epsilon = problem.model, problem.tol, problem.epsilon
-    renewal = _renewal(model)
+    renewal = _renewal(problem)
     rows, v = renewal.rows, np.zeros(len(renewal.rows.begin) - 1)
     out, check, restart = np.empty_like(v), FIRST_CHECK, len(rows.first) - 2
     low = high = 0.0
     for k in range(1, problem.max_sweeps + 1):
         v -= row_value(rows, restart, v)  # relative to a start, so the restart is worth 0, but for rounding
         v[-1] = row_value(rows, restart, v)
-        _, size = sweep(rows, NO_WEIGHT, epsilon, v, out)
+        _, size = sweep(rows, renewal.weight, epsilon, v, out)
         change = (out - v)[:-1]
         low, high, error = float(change.min()), float(change.max()), 4.0 * slack(renewal.accuracy, size)
         if problem.on_sweep:
             problem.report(k, _of_model(model, renewal, v))
         bound = OUTWARD * (0.5 * (high - low) + error)
-        if bound <= tol:
+        if bound <= tol or (k == problem.max_sweeps and problem.on_limit == "return"):
             choice = np.full(model.n_states, -1)
             choice[renewal.state] = renewal.origin[_greedy(rows, epsilon, v)[:-1]]
             gain = 0.5 * (low + high)
@@ -79,8 +80,8 @@ def average_reward(problem: Problem) -> MethodResult:
             )
         if k == check:
             _refuse_if_different(model, renewal, epsilon, v, change, error + TIE * max(1.0, size))
-            solved = _relative_values(rows, epsilon, v)
-            sweep(rows, NO_WEIGHT, epsilon, solved, out)
+            solved = _relative_values(renewal, epsilon, v)
+            sweep(rows, renewal.weight, epsilon, solved, out)
             if np.ptp((out - solved)[:-1]) < 0.5 * (high - low):
                 v, check = solved, k + 1
                 continue
@@ -92,8 +93,9 @@ def average_reward(problem: Problem) -> MethodResult:
     )
 
 
-def _renewal(model: TabularModel) -> _Renewal:
+def _renewal(problem: Problem) -> _Renewal:
     """The model with its ends replaced by restarts."""
+    model = problem.model
     t, n_states, n_rows = model.tables, model.n_states, model.n_states * model.n_actions
     start = model.start[t.start_state]
     n_codes = len(t.probability)
@@ -106,11 +108,15 @@ def _renewal(model: TabularModel) -> _Renewal:
         reward_share=np.append(t.probability * t.reward, np.zeros(len(start))),
         continuation=np.append(t.probability, start),
     )
-    reached = reachable_from(rows, n_states)
-    number = np.where(reached, np.cumsum(reached) - 1, -1)
     usable = np.diff(rows.first) > 0
+    if len(problem.weight):
+        usable &= np.append(problem.weight, 1.0) > 0
+    reached = reachable_from(rows, usable, n_states)
+    number = np.where(reached, np.cumsum(reached) - 1, -1)
     part, origin = regroup(rows, usable & reached[state_of_row(rows)], number)
-    return _Renewal(part, np.flatnonzero(reached)[:-1], origin, accuracy_of(model, part, 1.0, mixed=True))
+    weight = np.append(problem.weight, 1.0)[origin] if len(problem.weight) else NO_WEIGHT
+    accuracy = accuracy_of(model, part, 1.0, mixed=True)
+    return _Renewal(part, np.flatnonzero(reached)[:-1], origin, weight, accuracy)
 
 
 def _of_model(model: TabularModel, renewal: _Renewal, v: Floats) -> Floats:
@@ -127,19 +133,24 @@ def _greedy(rows: Rows, epsilon: float, v: Floats) -> Ints:
     return choice
 
 
-def _relative_values(rows: Rows, epsilon: float, v: Floats) -> Floats:
-    """Values of the greedy policy at v, by a direct solve; v where they are not unique, or the model is too large.
+def _relative_values(renewal: _Renewal, epsilon: float, v: Floats) -> Floats:
+    """Values of the given policy, or of the greedy one at v, by a direct solve.
+
+    It is v where these are not unique, or the model is too large.
 
     The equations are g + x = r + P x for the states, and 0 for what a start is worth. The gain g takes the place of the
     unknown value of the restart, which is that 0.
     """
     from scipy.sparse import csc_array
 
+    rows = renewal.rows
     n_states, length = len(v), np.diff(rows.first)
     if n_states > MOST_DIRECT:
         return v
-    weight = epsilon * uniform_weights(rows)
-    weight[_greedy(rows, epsilon, v)] += 1.0 - epsilon
+    weight = renewal.weight
+    if not len(weight):
+        weight = epsilon * uniform_weights(rows)
+        weight[_greedy(rows, epsilon, v)] += 1.0 - epsilon
     share, state = np.repeat(weight, length), np.repeat(state_of_row(rows), length)
     kept = (share > 0) & (rows.next_state < n_states - 1)
     others, last = np.arange(n_states - 1), np.full(n_states - 1, n_states - 1)
@@ -160,7 +171,7 @@ def _refuse_if_different(
     """Raise where a closed class is proven to earn less than the greedy policy does elsewhere."""
     rows = renewal.rows
     everything = np.ones(len(rows.first) - 1, np.bool_)
-    used = everything if epsilon > 0 else np.zeros_like(everything)
+    used = everything if epsilon > 0 or len(renewal.weight) else np.zeros_like(everything)
     used[_greedy(rows, epsilon, v)] = True
     label, closed = _classes(rows, used)
     lowest = np.full(len(closed), np.inf)
@@ -172,8 +183,9 @@ def _refuse_if_different(
     worse = label == np.where(closed, highest, np.inf).argmin()
     least, most = change[better].min(), change[worse].max()
     if most + error < least - error:
+        which = "" if len(renewal.weight) else "best "
         raise InputError(
-            f"{model.name}: the best mean reward a step is not the same from everywhere: {most:.6g} from "
+            f"{model.name}: the {which}mean reward a step is not the same from everywhere: {most:.6g} from "
             f"{cells_in_words(model, renewal.state[worse])}, but {least:.6g} from "
             f"{cells_in_words(model, renewal.state[better])}; allowed: the same from everywhere, or a discount below 1"
         )

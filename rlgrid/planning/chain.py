@@ -48,10 +48,16 @@ class Chain(NamedTuple):
 
 
 class Values(NamedTuple):
-    """The values of a policy at discount 1."""
+    """The values of a policy, each accurate by itself."""
 
-    v: Floats  # [S] -inf, inf or nan (undefined) where an endless class that pays or costs may be entered
-    bound: float  # on the error of the finite ones
+    v: Floats  # [S] at discount 1 -inf, inf or nan (undefined) where an endless class that pays or costs may be entered
+    scale: Floats  # [S] what is collected in absolute value; 0 where v is not finite
+    error: float  # of each finite entry of v, relative to its scale, at most
+
+    @property
+    def bound(self) -> float:
+        """On the error of all finite values."""
+        return self.error * float(self.scale.max(initial=0.0))
 
 
 def chain_of(model: TabularModel, policy: ArrayLike) -> Chain:
@@ -75,19 +81,50 @@ def ending_probability(model: TabularModel, policy: Floats, cells: Bools) -> Flo
 
 def undiscounted_values(chain: Chain) -> Values:
     """v_pi at discount 1, each entry accurate relative to what is collected in absolute value."""
-    model, rows = chain.model, chain.rows
-    sign = signs_of_classes(rows, chain.used, chain.label, chain.policy.ravel())
+    v, kept = limits(chain)
+    found = values_of_weights(chain.model, chain.rows, 1.0, chain.policy.ravel(), kept)
+    found.v[~kept] = v[~kept]
+    return found
+
+
+def limits(chain: Chain) -> tuple[Floats, Bools]:
+    """What the graph alone says of the values at discount 1, [S], and for which states it does not: those to solve for.
+
+    The values are 0 at rest, -inf or inf where an endless class that costs or pays may be entered, and nan (undefined)
+    where both, or one with rewards of both signs.
+    """
+    sign = signs_of_classes(chain.rows, chain.used, chain.label, chain.policy.ravel())
     at_rest = chain.endless & (sign == 0)
-    reaches = {s: towards(rows, chain.used, chain.endless & (sign == s))[0] for s in (-1.0, 1.0)}
-    undefined = towards(rows, chain.used, chain.endless & np.isnan(sign))[0] | (reaches[-1.0] & reaches[1.0])
-    kept = ~(at_rest | reaches[-1.0] | reaches[1.0] | undefined)
-    share = chain.policy.ravel()[model.row_of_outcome] * rows.reward_share[rows.code]
-    state = model.row_of_outcome // model.n_actions
-    elimination = chain.elimination(kept)
+    reaches = {s: towards(chain.rows, chain.used, chain.endless & (sign == s))[0] for s in (-1.0, 1.0)}
+    undefined = towards(chain.rows, chain.used, chain.endless & np.isnan(sign))[0] | (reaches[-1.0] & reaches[1.0])
+    v = np.zeros(chain.model.n_states)
+    v[reaches[-1.0]], v[reaches[1.0]], v[undefined] = -np.inf, np.inf, np.nan
+    return v, ~at_rest & (v == 0)
+
+
+def values_of_weights(
+    model: TabularModel, rows: Rows, discount: float, weight: Floats, kept: Bools | None = None
+) -> Values:
+    """Values of the policy that takes each row with a probability ``weight`` [R]: at discount 1, of one that ends.
+
+    The rows are those of the model, or at discount 1 collapsed ones. A discount is a chance to end with each step.
+    ``kept`` are the states whose equations are solved, all by default; to leave them is to end, for 0.
+    """
+    from scipy.sparse import csr_array
+
+    t, n_states = model.tables, len(rows.begin) - 1
+    ends = np.where(t.terminated, t.probability, (1.0 - discount) * t.probability)
+    ends = np.append(ends, 1.0)  # a stop of collapsed rows
+    length = np.diff(rows.first)
+    state = np.repeat(np.repeat(np.arange(n_states), np.diff(rows.begin)), length)
+    share = np.repeat(weight, length)
+    ending = np.bincount(state, share * ends[rows.code], n_states).astype(np.float64)
+    entries, reward = share * rows.continuation[rows.code], share * rows.reward_share[rows.code]
+    going = entries > 0
+    P = csr_array((entries[going], (state[going], rows.next_state[going])), shape=(n_states, n_states))
+    elimination = Elimination(P, ending, kept, model.shape)
     gains, losses = (
-        elimination.solve(np.bincount(state, np.maximum(side * share, 0.0), model.n_states).astype(np.float64))
+        elimination.solve(np.bincount(state, np.maximum(side * reward, 0.0), n_states).astype(np.float64))
         for side in (1.0, -1.0)
     )
-    v = gains - losses
-    v[reaches[-1.0]], v[reaches[1.0]], v[undefined] = -np.inf, np.inf, np.nan
-    return Values(v, elimination.error * float((gains + losses).max(initial=0.0)))
+    return Values(gains - losses, gains + losses, elimination.error)

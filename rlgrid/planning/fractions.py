@@ -1,15 +1,16 @@
-"""Optimal values as fractions: policy iteration in rational arithmetic.
+"""Values as fractions, of a policy or the best ones: policy iteration in rational arithmetic.
 
 A policy's linear system is solved by floating-point elimination and exact residuals (Wan, An algorithm to solve integer
 linear systems exactly using numerical methods, Journal of Symbolic Computation 41 (2006)). Each round adds some 40 bits
-to all values, until fractions near them solve the system exactly. What is returned rests on integers alone: these
-fractions are put into the system, and the greedy choice at them no longer changes.
+to all values, until fractions near them solve the system exactly. Where float64 cannot tell the system from a singular
+one, its states are eliminated in integers instead. What is returned rests on integers alone: these fractions are put
+into the system, and the greedy choice at them no longer changes.
 """
 
 from __future__ import annotations
 
 from fractions import Fraction
-from math import frexp, lcm, ldexp
+from math import frexp, gcd, lcm, ldexp
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -18,6 +19,7 @@ from rlgrid.arrays import Bools, Floats, Ints
 from rlgrid.errors import InputError
 from rlgrid.kernels.sweeps import Rows
 from rlgrid.models.model import TabularModel
+from rlgrid.planning.chain import chain_of, limits
 from rlgrid.planning.problem import Problem
 from rlgrid.planning.undiscounted import Collapsed, expand
 
@@ -72,6 +74,14 @@ class OptimalFractions(NamedTuple):
     iterations: int
 
 
+class PolicyFractions(NamedTuple):
+    """v_pi as fractions, and what it rounds to."""
+
+    exact_v: tuple[Fraction | None, ...]  # [S]; None where a value is infinite or undefined
+    v: Floats  # [S] -inf, inf or nan there
+    bound: float  # on the rounding of the others
+
+
 class _System(NamedTuple):
     """Equations sum_t left[s][t] v[t] = right[s] in integers; they count in units of ``unit[s]``."""
 
@@ -97,11 +107,52 @@ def optimal_fractions(problem: Problem, model_rows: Rows, choice: Ints) -> Optim
         integers, best = integer_rows(model, model_rows, gamma), expand(collapsed, model_rows, best)
         values = values._replace(numerators=[values.numerators[s] for s in collapsed.number.tolist()])
     exact_v = tuple(Fraction(numerator, values.denominator) for numerator in values.numerators)
-    v = np.array([x.numerator / x.denominator for x in exact_v])  # the nearest float64
+    v, bound = _rounded(exact_v)
     q, optimal = _action_values(model, integers, values, collapsed)
-    distance = max(abs(Fraction(x) - y) for x, y in zip(v.tolist(), exact_v, strict=True))
-    bound = float(np.nextafter(float(distance), np.inf)) if distance else 0.0
     return OptimalFractions(exact_v, v, q, optimal, best, bound, iterations)
+
+
+def policy_fractions(problem: Problem) -> PolicyFractions:
+    """v_pi of the problem's policy, whose probabilities mean what they print as, each row divided by its sum.
+
+    Raises:
+        InputError: where there are too many states, or the values have too many digits.
+    """
+    model, gamma = problem.model, Fraction(repr(problem.discount))
+    check_size(model)
+    v, kept = np.zeros(model.n_states), np.ones(model.n_states, np.bool_)
+    if gamma == 1:
+        v, kept = limits(chain_of(model, problem.policy))
+    integers = integer_rows(model, problem.rows, gamma)
+    share = [Fraction(repr(p)) for p in problem.weight.tolist()]
+    system = _System([], [], [])
+    for s, (scale, of_state) in enumerate(zip(integers.scale, integers.of_state, strict=True)):
+        total = sum((share[row.row] for row in of_state), Fraction(0))
+        taken = [(row, share[row.row] / total) for row in of_state if share[row.row]] if kept[s] else []
+        _add_equation(system, s, scale, taken)
+    values = _solve(system, model.name)
+    exact_v = tuple(
+        Fraction(numerator, values.denominator) if finite else None
+        for numerator, finite in zip(values.numerators, np.isfinite(v).tolist(), strict=True)
+    )
+    rounded, bound = _rounded(tuple(x or Fraction(0) for x in exact_v))
+    return PolicyFractions(exact_v, np.where(np.isfinite(v), rounded, v), bound)
+
+
+def check_size(model: TabularModel) -> None:
+    """Refuse a model with more states than are solved in fractions."""
+    if model.n_states > MOST_STATES:
+        raise InputError(f"{model.name}: exact: found {model.n_states:,} states; allowed: up to {MOST_STATES:,}")
+
+
+def _rounded(exact_v: tuple[Fraction, ...]) -> tuple[Floats, float]:
+    """The nearest float64 of each value, and a bound on what rounding has cost."""
+    try:
+        v = np.array([x.numerator / x.denominator for x in exact_v])
+    except OverflowError:
+        raise InputError("exact: a value is beyond the range of float64; allowed: up to 1.8e308") from None
+    distance = max(abs(Fraction(x) - y) for x, y in zip(v.tolist(), exact_v, strict=True))
+    return v, float(np.nextafter(float(distance), np.inf)) if distance else 0.0
 
 
 def _action_values(
@@ -200,19 +251,24 @@ def _improve(rows: IntegerRows, values: Values, choice: Ints) -> bool:
 def _system(rows: IntegerRows, choice: list[int], epsilon: Fraction) -> _System:
     """v = r + P v of the policy that takes its choice, or with probability epsilon any available row."""
     system = _System([], [], [])
-    soft, whole = epsilon.numerator, epsilon.denominator
     for s, (scale, of_state) in enumerate(zip(rows.scale, rows.of_state, strict=True)):
-        n = len(of_state)
-        left, right = {s: whole * n * scale}, 0
-        for row in of_state:
-            weight = soft + (whole - soft) * n * (row.row == choice[s])
-            right += weight * row.reward
-            for t, share in row.ahead if weight else ():
-                left[t] = left.get(t, 0) - weight * share
-        system.left.append([(t, a) for t, a in left.items() if a])
-        system.right.append(right)
-        system.unit.append(whole * n * scale)
+        shares = [(row, epsilon / len(of_state) + (1 - epsilon) * (row.row == choice[s])) for row in of_state]
+        _add_equation(system, s, scale, [(row, share) for row, share in shares if share])
     return system
+
+
+def _add_equation(system: _System, state: int, scale: int, taken: list[tuple[IntegerRow, Fraction]]) -> None:
+    """Add the equation of a state in which rows are taken with these probabilities; without any its value is 0."""
+    whole = lcm(*(share.denominator for _, share in taken))
+    left, right = {state: whole * scale}, 0
+    for row, share in taken:
+        weight = share.numerator * (whole // share.denominator)
+        right += weight * row.reward
+        for t, ahead in row.ahead:
+            left[t] = left.get(t, 0) - weight * ahead
+    system.left.append([(t, a) for t, a in left.items() if a])
+    system.right.append(right)
+    system.unit.append(whole * scale)
 
 
 def _factors(system: _System) -> SuperLU:
@@ -257,9 +313,49 @@ def _solve(system: _System, name: str) -> Values:
             (r << shift) - sum(a * correction[t] for t, a in line) for r, line in zip(rest, system.left, strict=True)
         ]
         bits += shift
-    if factors is None:
-        raise InputError(f"{name}: exact: rounding hides its values from float64; allowed: a smaller discount")
-    return Values(x, 1 << bits)
+    return Values(x, 1 << bits) if factors is not None else _eliminate(system, name)
+
+
+def _eliminate(system: _System, name: str) -> Values:
+    """The solution of a system by elimination in integers, each equation divided by what its numbers have in common.
+
+    Raises:
+        InputError: where the numbers grow too long.
+    """
+    n_states, work = len(system.left), 0
+    lines = [dict(line) for line in system.left]
+    right = list(system.right)
+    users: list[set[int]] = [set() for _ in lines]
+    for s, line in enumerate(lines):
+        for t in line:
+            users[t].add(s)
+    left_over = set(range(n_states))
+    order: list[int] = []
+    while left_over:  # the state that fewest others lead to and it leads to comes first (Markowitz)
+        k = min(left_over, key=lambda s: (len(lines[s]) - 1) * (len(users[s]) - 1))
+        left_over.remove(k)
+        order.append(k)
+        pivot = lines[k][k]
+        for s in [s for s in users[k] if s in left_over]:
+            line, factor = lines[s], lines[s].pop(k)
+            new = {t: a * pivot for t, a in line.items()}
+            for t, a in lines[k].items():
+                if t != k:
+                    new[t] = new.get(t, 0) - factor * a
+                    users[t].add(s)
+            right[s] = right[s] * pivot - factor * right[k]
+            common = gcd(right[s], *new.values())
+            lines[s] = {t: a // common for t, a in new.items() if a}
+            right[s] //= common
+            work += sum(a.bit_length() for a in lines[s].values())
+            if work > MOST_BITS:
+                raise InputError(f"{name}: exact: its equations have too many digits; allowed: a smaller model")
+    v = [Fraction(0)] * n_states
+    for k in reversed(order):
+        total = right[k] - sum((a * v[t] for t, a in lines[k].items() if t != k), Fraction(0))
+        v[k] = Fraction(total) / lines[k][k]
+    denominator = lcm(*(x.denominator for x in v))
+    return Values([x.numerator * (denominator // x.denominator) for x in v], denominator)
 
 
 def _fitting_fractions(system: _System, x: list[int], bits: int, accuracy: int) -> Values | None:

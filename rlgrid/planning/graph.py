@@ -90,9 +90,9 @@ def components(rows: Rows, usable: Bools) -> Labels:
     return np.asarray(connected_components(graph, connection="strong")[1], dtype=np.int32)
 
 
-def reachable_from(rows: Rows, state: int) -> Bools:
-    """States to which the rows lead from a state, itself among them, [S]."""
-    _, source, target = edges(rows, np.ones(len(rows.first) - 1, np.bool_))
+def reachable_from(rows: Rows, usable: Bools, state: int) -> Bools:
+    """States to which usable rows [R] lead from a state, itself among them, [S]."""
+    _, source, target = edges(rows, usable)
     return reached_from(_graph(source, target, len(rows.begin) - 1), np.array([state]))
 
 

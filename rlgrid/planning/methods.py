@@ -36,6 +36,7 @@ class Method(NamedTuple):
 
     solve: Callable[[Problem], MethodResult]
     criterion: Criterion = Criterion.DISCOUNTED
+    improves: bool = False  # policies, beginning with a given one
 
 
 def auto(problem: Problem) -> MethodResult:
@@ -83,8 +84,8 @@ METHODS: dict[str, Method] = {
     "gauss_seidel": Method(gauss_seidel),
     "block_gauss_seidel": Method(blocks_or_states),
     "prioritized_sweeping": Method(prioritized_sweeping),
-    "policy_iteration": Method(policy_iteration),
-    "truncated_policy_iteration": Method(truncated_policy_iteration),
+    "policy_iteration": Method(policy_iteration, improves=True),
+    "truncated_policy_iteration": Method(truncated_policy_iteration, improves=True),
     "linear_programming": Method(linear_programming),
     "backward_induction": Method(backward_induction, Criterion.FINITE_HORIZON),
     "average_reward": Method(average_reward, Criterion.AVERAGE_REWARD),

@@ -23,8 +23,8 @@ PathName = str | os.PathLike[str]
 #: An archive that would need more memory than this is refused.
 MOST_BYTES = 2**34
 
-#: A fraction as text, of no more digits than Python reads.
-FRACTION = "-?[0-9]{1,4300}(/[1-9][0-9]{0,4299})?"
+#: A fraction as text, of no more digits than Python reads; nothing where a value is infinite or undefined.
+FRACTION = "(-?[0-9]{1,4300}(/[1-9][0-9]{0,4299})?)?"
 
 #: Arrays of a plan: the kind of their numbers, as NumPy's ``dtype.kind`` says it, and their axes.
 _ARRAYS = {"v": ("f", "S"), "q": ("f", "SA"), "policy": ("f", "SA"), "optimal_actions": ("b", "SA")}
@@ -86,7 +86,7 @@ class Plan:
     tables: Callable[[], ActionTables] = field(repr=False)  # called when one is asked for: on large maps they take long
     shape: tuple[int, int] | None = None
     actions: tuple[str, ...] | None = None
-    exact_v: tuple[Fraction, ...] | None = field(default=None, repr=False)
+    exact_v: tuple[Fraction | None, ...] | None = field(default=None, repr=False)
     gain: float | None = None
 
     @cached_property
@@ -113,7 +113,7 @@ class Plan:
         """
         found = {name: getattr(self, name) for name in (*_ARRAYS, *_VALUES, *_OPTIONAL)}
         if found["exact_v"] is not None:
-            found["exact_v"] = [str(value) for value in found["exact_v"]]
+            found["exact_v"] = ["" if value is None else str(value) for value in found["exact_v"]]
         buffer = BytesIO()
         arrays: dict[str, Any] = {name: np.asarray(value) for name, value in found.items() if value is not None}
         np.savez_compressed(buffer, allow_pickle=False, **arrays)
@@ -131,7 +131,7 @@ class Plan:
         found = {"horizon": None} | {name: _plain(name, array) for name, array in saved.items()}
         v, *tables = (found.pop(name) for name in _ARRAYS)
         if "exact_v" in found:
-            found["exact_v"] = tuple(Fraction(text) for text in found["exact_v"])
+            found["exact_v"] = tuple(Fraction(text) if text else None for text in found["exact_v"])
         return cls(v=v, tables=partial(ActionTables, *tables), **found)
 
     def to_csv(self, path: PathName) -> None:

@@ -7,21 +7,27 @@ Methods work on rows of outcomes: those of the model, or at discount 1 those of 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
 from rlgrid.arrays import Floats, Ints
-from rlgrid.errors import InputError
-from rlgrid.kernels.sweeps import Accuracy, Rows
+from rlgrid.errors import InputError, one_of, whole
+from rlgrid.kernels.sweeps import NO_WEIGHT, Accuracy, Rows, error_bound
 from rlgrid.models.model import TabularModel
 from rlgrid.planning.certificate import accuracy_of
 from rlgrid.planning.graph import uniform_weights
 from rlgrid.planning.undiscounted import Collapsed
 
 OnSweep: TypeAlias = Callable[[int, Floats], object]
+
+#: Sweeps (or improvements) after which an iteration is given up unless told otherwise.
+MAX_SWEEPS = 10_000_000
+
+#: What may happen when ``max_sweeps`` are made.
+ON_LIMIT = ("raise", "return")
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,9 +40,9 @@ class Problem:
         discount: 1 for the mean reward a step.
         collapsed: how the rows came from those of the model, at discount 1.
         epsilon: the best policy is sought among those that take every available action with epsilon / |A| or more.
-        tol, max_sweeps, on_sweep, evaluation_sweeps, horizon: as in :func:`rlgrid.solve`.
-        heaviest: where a given policy is evaluated, the largest sum of its probabilities in a state, which rounding can
-            make a little more than 1; else 0.
+        tol, max_sweeps, on_sweep, evaluation_sweeps, horizon, on_limit: as in :func:`rlgrid.solve`.
+        weight: [R] where a given policy is evaluated, its probability of each row; else ``NO_WEIGHT``, of length 0.
+        first: [R] the same for the policy that policy iteration begins with, where one is given.
     """
 
     model: TabularModel
@@ -49,13 +55,21 @@ class Problem:
     on_sweep: OnSweep | None
     evaluation_sweeps: int = 1
     horizon: int | None = None
-    heaviest: float = 0.0
+    on_limit: str = "raise"
+    weight: Floats = field(default_factory=lambda: NO_WEIGHT)
+    first: Floats | None = None
 
     @cached_property
     def accuracy(self) -> Accuracy:
-        """How accurate a backup is."""
-        accuracy = accuracy_of(self.model, self.rows, self.discount, mixed=self.epsilon > 0 or self.heaviest > 0)
-        return accuracy._replace(contraction=accuracy.contraction * max(1.0, self.heaviest))
+        """How accurate a backup is. Rounding can make the probabilities of a policy add up to a little more than 1."""
+        accuracy = accuracy_of(self.model, self.rows, self.discount, mixed=self.epsilon > 0 or len(self.weight) > 0)
+        heaviest = np.add.reduceat(self.weight, self.rows.begin[:-1]).max() if len(self.weight) else 1.0
+        return accuracy._replace(contraction=accuracy.contraction * max(1.0, float(heaviest)))
+
+    @property
+    def policy(self) -> Floats:
+        """The policy that is evaluated, [S, A]."""
+        return self.weight.reshape(self.model.n_states, self.model.n_actions)
 
     @property
     def n_states(self) -> int:
@@ -70,6 +84,18 @@ class Problem:
     def values(self, v: Floats) -> Floats:
         """A copy of values [Q], for the states of the model [S]."""
         return v.copy() if self.collapsed is None else v[self.collapsed.number]
+
+    def at_limit(self, v: Floats, change: float, size: float, iterations: int) -> MethodResult:
+        """The result of an iteration that ``max_sweeps`` stopped, where that is what was asked for.
+
+        ``change`` is at least max |T v - v|, and ``size`` at least max |v|.
+
+        Raises:
+            InputError: where the limit was to be an error.
+        """
+        if self.on_limit == "raise":
+            raise gave_up(self.max_sweeps)
+        return MethodResult(v, error_bound(self.accuracy, change, size), iterations)
 
     def soft(self, choice: Ints) -> Floats:
         """Probability of each row [R] under the (epsilon-soft) policy that chooses one row for each state [Q]."""
@@ -90,8 +116,19 @@ class MethodResult(NamedTuple):
     choice: Ints | None = None  # [S] with a gain: greedy row of the model; -1 where no start leads
 
 
+def check_limits(tol: float, on_limit: str, **counts: int) -> None:
+    """Refuse tolerances and counts outside their range."""
+    if not 0 < tol < np.inf:
+        raise InputError(f"tol: found {tol:g}; allowed: above 0, and finite")
+    if on_limit not in ON_LIMIT:
+        raise InputError(f"on_limit: {one_of(on_limit, ON_LIMIT)}")
+    for name, count in counts.items():
+        whole(name, count)
+
+
 def gave_up(max_sweeps: int) -> InputError:
     """The sentence for an iteration that has not converged."""
     return InputError(
-        f"max_sweeps: not settled after {max_sweeps}; allowed: more, a larger tol, a smaller discount or another method"
+        f"max_sweeps: not settled after {max_sweeps}; allowed: more, a larger tol, a smaller discount, another method, "
+        'or on_limit = "return"'
     )

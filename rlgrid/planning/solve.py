@@ -1,4 +1,4 @@
-"""Planning: ``solve`` finds optimal values with a proven error bound, ``evaluate_exact`` the values of a policy.
+"""Planning: ``solve`` finds optimal values and policies, with a proven bound on the error.
 
 At discount 1 the methods work on the collapsed model that :mod:`rlgrid.planning.undiscounted` makes; models whose
 optimal values are not finite are refused there.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -17,29 +16,16 @@ from rlgrid.arrays import Floats, Ints
 from rlgrid.errors import InputError, one_of, whole
 from rlgrid.kernels.sweeps import OUTWARD, Rows, choose_rows, row_values, slack
 from rlgrid.models.checks import check_policy, resolve_discount
-from rlgrid.models.model import TabularModel, as_model
+from rlgrid.models.model import Source, TabularModel, as_model
 from rlgrid.models.tables import TIE
 from rlgrid.planning.certificate import enclosure
-from rlgrid.planning.chain import chain_of, undiscounted_values
-from rlgrid.planning.fractions import MOST_STATES, optimal_fractions
+from rlgrid.planning.fractions import check_size, optimal_fractions
 from rlgrid.planning.graph import rows_at
-from rlgrid.planning.linear_system import policy_values
 from rlgrid.planning.methods import METHODS, Criterion
 from rlgrid.planning.plan import ActionTables, Plan
 from rlgrid.planning.policy_iteration import policy_iterations
-from rlgrid.planning.problem import MethodResult, OnSweep, Problem
-from rlgrid.planning.sweeping import sweep_until_converged
-from rlgrid.planning.undiscounted import collapse, ending_choice, expand, resting_classes
-
-if TYPE_CHECKING:
-    import gymnasium
-
-    from rlgrid.worlds.world import World
-
-Source: TypeAlias = "World | TabularModel | gymnasium.Env[Any, Any]"
-
-#: Sweeps (or improvements) after which an iteration is given up unless told otherwise.
-MAX_SWEEPS = 10_000_000
+from rlgrid.planning.problem import MAX_SWEEPS, MethodResult, OnSweep, Problem, check_limits
+from rlgrid.planning.undiscounted import cells_in_words, collapse, ending_choice, expand, towards_an_end
 
 
 def solve(
@@ -52,7 +38,9 @@ def solve(
     horizon: int | None = None,
     evaluation_sweeps: int = 5,
     max_sweeps: int = MAX_SWEEPS,
+    on_limit: str = "raise",
     on_sweep: OnSweep | None = None,
+    first_policy: ArrayLike | None = None,
     exact: bool = False,
 ) -> Plan:
     """Solve a model exactly.
@@ -75,10 +63,13 @@ def solve(
         horizon: number of steps for backward induction; by default the model's ``max_episode_steps``.
         evaluation_sweeps: sweeps between two improvements of truncated policy iteration.
         max_sweeps: sweeps or improvements after which the attempt is given up.
+        on_limit: what happens then: "raise" an error, or "return" the values so far, with their bound.
         on_sweep: called with k = 1, 2, ... and a copy of v [S] after each sweep (value iteration, Gauss-Seidel,
             backward induction, average reward; prioritized sweeping: as many backups), each policy evaluation (policy
             iteration, truncated policy iteration, linear programming) or some passes (block Gauss-Seidel). At
             discount 1, cells between which one can move for free count as one.
+        first_policy: the policy that policy iteration and truncated policy iteration begin with, in any of the forms
+            that :func:`rlgrid.evaluate_policy` knows; at discount 1 one that ends from everywhere.
         exact: solve in rational arithmetic, by policy iteration whatever the method: up to 1,000 states. A world's
             numbers are taken as they are written, 0.1 or "1/3"; those of other models have the values of their
             floats, each row divided by its sum. ``discount`` and ``epsilon`` mean what they print as: 0.9 is 9/10.
@@ -100,9 +91,14 @@ def solve(
         raise InputError(f'exact: found it with method "{method}"; allowed: with the methods for a discounted optimum')
     if not 0 <= epsilon <= 1:
         raise InputError(f"epsilon: found {epsilon:g}; allowed: 0 to 1")
-    _check_limits(tol, evaluation_sweeps=evaluation_sweeps, max_sweeps=max_sweeps)
+    check_limits(tol, on_limit, evaluation_sweeps=evaluation_sweeps, max_sweeps=max_sweeps)
+    if first_policy is not None and not METHODS[method].improves:
+        improving = " or ".join(f'"{name}"' for name, one in METHODS.items() if one.improves)
+        raise InputError(f'first_policy: found one with method "{method}"; allowed: with {improving}')
     if horizon is not None and criterion != Criterion.FINITE_HORIZON:
-        with_one = " or ".join(f'"{name}"' for name, (_, what) in METHODS.items() if what == Criterion.FINITE_HORIZON)
+        with_one = " or ".join(
+            f'"{name}"' for name, one in METHODS.items() if one.criterion == Criterion.FINITE_HORIZON
+        )
         raise InputError(f'horizon: found {horizon} with method "{method}"; allowed: with {with_one}')
     model = as_model(source)
     if criterion == Criterion.AVERAGE_REWARD:
@@ -115,66 +111,41 @@ def solve(
     rows = rows_at(model, gamma)
     collapsed = collapse(model, rows, epsilon) if gamma == 1 and criterion == Criterion.DISCOUNTED else None
     solved = rows if collapsed is None else collapsed.rows
-    problem = Problem(model, solved, gamma, collapsed, epsilon, tol, max_sweeps, on_sweep, evaluation_sweeps, horizon)
+    problem = Problem(
+        model, solved, gamma, collapsed, epsilon, tol, max_sweeps, on_sweep, evaluation_sweeps, horizon, on_limit
+    )
+    if first_policy is not None:
+        problem = replace(problem, first=_first_policy(problem, check_policy(model, first_policy)))
     if exact:
         return _fraction_plan(problem, rows)
     result = METHODS[method].solve(problem)
     return _average_plan(problem, method, result) if result.gain is not None else _plan(problem, method, result)
 
 
-def evaluate_exact(source: Source, policy: ArrayLike, *, discount: float | None = None) -> Floats:
-    """Values v_pi [S] of a policy [S, A] by a sparse direct solve of v = r + discount P v.
+def _first_policy(problem: Problem, policy: Floats) -> Floats:
+    """A policy [S, A] as the probability of each row [R] of the problem.
 
-    At discount 1 each value is accurate relative to the rewards that are collected in absolute value, however unlikely
-    the end. A state from which the policy may go on for ever has the value -inf or inf, or nan where what it collects
-    there has both signs; the others keep theirs.
+    Where a component of the model is one state of the problem, that state leaves by one of the policy's ways out.
 
     Raises:
-        InputError: for a policy that does not fit.
-
-    >>> import rlgrid
-    >>> world = rlgrid.load_world("sutton_gridworld")
-    >>> evaluate_exact(world, [[0.25] * 4] * world.n_states)[:3].round(1)
-    array([3.3, 8.8, 4.4])
+        InputError: at discount 1, where the policy never ends from some state.
     """
-    model = as_model(source)
-    gamma = resolve_discount(discount, model.discount)
-    if gamma == 1:
-        return undiscounted_values(chain_of(model, policy)).v
-    return policy_values(rows_at(model, gamma), check_policy(model, policy).ravel())
-
-
-def evaluate_by_sweeps(
-    source: Source,
-    policy: ArrayLike,
-    *,
-    discount: float | None = None,
-    tol: float = 1e-8,
-    max_sweeps: int = MAX_SWEEPS,
-    on_sweep: OnSweep | None = None,
-) -> Floats:
-    """Values v_pi [S] of a policy [S, A] by synchronous sweeps from v = 0, certified to ``tol`` below discount 1.
-
-    Args and errors are those of :func:`solve` and :func:`evaluate_exact`. At discount 1 the sweeps go on until only
-    rounding moves the values.
-    """
-    _check_limits(tol, max_sweeps=max_sweeps)
-    model = as_model(source)
-    weight = check_policy(model, policy).ravel()
-    gamma = resolve_discount(discount, model.discount)
-    rows = rows_at(model, gamma)
-    if gamma == 1:
-        resting_classes(model, rows, weight > 0, whose="the value of the policy", weight=weight)
-    heaviest = float(np.add.reduceat(weight, rows.begin[:-1]).max())
-    problem = Problem(model, rows, gamma, None, 0.0, tol, max_sweeps, on_sweep, heaviest=heaviest)
-    return sweep_until_converged(problem, weight).v
-
-
-def _check_limits(tol: float, **counts: int) -> None:
-    if not tol > 0:
-        raise InputError(f"tol: found {tol:g}; allowed: above 0")
-    for name, count in counts.items():
-        whole(name, count)
+    collapsed = problem.collapsed
+    if collapsed is None:
+        return policy.ravel()
+    n_rows, rows = policy.size, problem.rows
+    weight = np.append(policy.ravel(), np.zeros(1))[np.minimum(collapsed.origin, n_rows)]
+    total = np.add.reduceat(weight, rows.begin[:-1])
+    weight /= np.repeat(np.where(total > 0, total, 1.0), np.diff(rows.begin))
+    weight[collapsed.ending[total == 0]] = 1.0
+    reached, _ = towards_an_end(rows, weight > 0)
+    if not reached.all():
+        lost = np.flatnonzero(~reached[collapsed.number])
+        raise InputError(
+            f"first_policy: it never ends from {cells_in_words(problem.model, lost)}; "
+            "allowed at discount 1: a policy that ends from everywhere"
+        )
+    return weight
 
 
 def _checked_horizon(model: TabularModel, horizon: int | None) -> int:
@@ -232,9 +203,8 @@ def _policy(model: TabularModel, choice: Ints, epsilon: float) -> Floats:
 def _fraction_plan(problem: Problem, rows: Rows) -> Plan:
     """The optimum in fractions, from a policy that is optimal as far as float64 can tell; ``rows`` are the model's."""
     model = problem.model
-    if model.n_states > MOST_STATES:
-        raise InputError(f"{model.name}: exact: found {model.n_states:,} states; allowed: up to {MOST_STATES:,}")
-    choice = policy_iterations(problem, None if problem.collapsed is None else problem.collapsed.ending)[0]
+    check_size(model)
+    choice = policy_iterations(problem).choice
     found = optimal_fractions(problem, rows, choice)
     return Plan(
         v=found.v,

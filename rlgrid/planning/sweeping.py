@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 
-from rlgrid.arrays import Floats
 from rlgrid.kernels.queue import back_up_first, empty_queue, fill_queue
 from rlgrid.kernels.sweeps import NO_WEIGHT, OUTWARD, converged, iterate, slack, sweep, sweep_in_place
 from rlgrid.planning.certificate import certified
 from rlgrid.planning.graph import predecessors
-from rlgrid.planning.problem import MethodResult, Problem, gave_up
+from rlgrid.planning.problem import MethodResult, Problem
 
 #: Outcomes looked at between two chances to interrupt.
 CHUNK = 2**24
 
 
-def sweep_until_converged(problem: Problem, weight: Floats) -> MethodResult:
-    """Synchronous sweeps from v = 0: of a policy that takes each row with a probability [R], or with NO_WEIGHT of T."""
-    rows, accuracy, tol = problem.rows, problem.accuracy, problem.tol
+def value_iteration(problem: Problem) -> MethodResult:
+    """Synchronous sweeps from v = 0 (Zhao, Alg. 4.1); of a given policy: iterative policy evaluation."""
+    rows, weight, accuracy, tol = problem.rows, problem.weight, problem.accuracy, problem.tol
     v, work, done = np.zeros(problem.n_states), np.empty(problem.n_states), 0
     chunk = 1 if problem.on_sweep else max(1, CHUNK // len(rows.next_state))
     while done < problem.max_sweeps:
@@ -28,12 +27,7 @@ def sweep_until_converged(problem: Problem, weight: Floats) -> MethodResult:
         if converged(accuracy, change, size, tol):
             bound = certified(problem.model, accuracy, accuracy.contraction * change, size, tol)
             return MethodResult(v, bound, done)
-    raise gave_up(problem.max_sweeps)
-
-
-def value_iteration(problem: Problem) -> MethodResult:
-    """Synchronous sweeps from v = 0 (Zhao, Alg. 4.1)."""
-    return sweep_until_converged(problem, NO_WEIGHT)
+    return problem.at_limit(v, accuracy.contraction * change, size, done)
 
 
 def backward_induction(problem: Problem) -> MethodResult:
@@ -55,11 +49,11 @@ def gauss_seidel(problem: Problem) -> MethodResult:
     """
     v, tol, accuracy = np.zeros(problem.n_states), problem.tol, problem.accuracy
     for k in range(1, problem.max_sweeps + 1):
-        change, size = sweep_in_place(problem.rows, problem.epsilon, v)
+        change, size = sweep_in_place(problem.rows, problem.weight, problem.epsilon, v)
         problem.report(k, v)
         if converged(accuracy, change, size, tol):
             return MethodResult(v, certified(problem.model, accuracy, accuracy.contraction * change, size, tol), k)
-    raise gave_up(problem.max_sweeps)
+    return problem.at_limit(v, accuracy.contraction * change, size, k)
 
 
 def prioritized_sweeping(problem: Problem) -> MethodResult:
@@ -77,7 +71,8 @@ def prioritized_sweeping(problem: Problem) -> MethodResult:
         fill_queue(rows, problem.epsilon, v, queue, theta)
         while queue.length[0] > 0:
             if k == problem.max_sweeps:
-                raise gave_up(problem.max_sweeps)
+                change, size = sweep(rows, NO_WEIGHT, problem.epsilon, v, work)
+                return problem.at_limit(v, change, size, k)
             back_up_first(rows, *before, problem.epsilon, v, queue, theta, n)
             k += 1
             problem.report(k, v)

@@ -67,7 +67,8 @@ def solve_for(agent: Agent, model: TabularModel) -> Truth:
     Raises:
         InputError: where the exact values are not finite.
     """
-    from rlgrid.planning.solve import evaluate_exact, solve  # loads Numba
+    from rlgrid.planning.evaluation import evaluate_exact  # loads Numba
+    from rlgrid.planning.solve import solve
 
     if agent.recipe.predicts:
         v = evaluate_exact(model, agent.policy, discount=agent.discount)
@@ -143,7 +144,7 @@ class PolicyEvaluator:
         return float(self.truth.model.start @ v)
 
     def _value_of_rows(self, policy: Floats) -> float:
-        from rlgrid.planning.solve import evaluate_exact
+        from rlgrid.planning.evaluation import evaluate_exact
 
         if not np.isfinite(policy).all():  # greedy in values that are no numbers
             return float("nan")

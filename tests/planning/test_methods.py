@@ -13,10 +13,10 @@ from random_worlds import examples, worlds
 from scipy.optimize import linprog
 
 from rlgrid import InputError, TabularModel, World, solve
+from rlgrid.planning.evaluation import evaluate_exact
 from rlgrid.planning.graph import rows_at
 from rlgrid.planning.linear_program import basic_policy
 from rlgrid.planning.plan import Plan
-from rlgrid.planning.solve import evaluate_exact
 
 Floats = NDArray[np.float64]
 

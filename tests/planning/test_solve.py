@@ -16,7 +16,8 @@ from scipy.optimize import linprog
 
 from rlgrid.errors import InputError
 from rlgrid.models.model import TabularModel
-from rlgrid.planning.solve import evaluate_by_sweeps, evaluate_exact, solve
+from rlgrid.planning.evaluation import evaluate_exact, evaluate_policy
+from rlgrid.planning.solve import solve
 from rlgrid.worlds.world import load_world
 
 Floats = NDArray[np.float64]
@@ -209,7 +210,7 @@ def test_evaluation_by_sweeps_is_certified() -> None:
         uniform = model.available / model.available.sum(axis=1, keepdims=True)
         exact = evaluate_exact(model, uniform)
         for tol in (1e-2, 1e-6, 1e-10):
-            assert np.abs(evaluate_by_sweeps(model, uniform, tol=tol) - exact).max() <= tol
+            assert np.abs(evaluate_policy(model, uniform, "sweeps", tol=tol).v - exact).max() <= tol
 
 
 @pytest.mark.parametrize("method", STATIONARY)
@@ -258,7 +259,7 @@ def test_policies_that_are_none() -> None:
     with pytest.raises(InputError, match="policy: found shape"):
         evaluate_exact(world, [[1.0, 0.0]])
     with pytest.raises(InputError, match=r"allowed: probabilities of available actions"):
-        evaluate_by_sweeps(world, np.full((4, 5), 0.5))
+        evaluate_policy(world, np.full((4, 5), 0.5))
 
 
 def test_discount_0_and_plain_lists() -> None:
