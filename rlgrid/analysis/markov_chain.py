@@ -25,7 +25,6 @@ from rlgrid.models.model import Source, as_model
 from rlgrid.models.tables import Tables
 from rlgrid.planning.chain import Chain, chain_of, ending_probability, undiscounted_values
 from rlgrid.planning.evaluation import evaluate_exact
-from rlgrid.planning.graph import towards
 from rlgrid.planning.linear_system import solve_sparse
 
 if TYPE_CHECKING:
@@ -68,7 +67,7 @@ def expected_steps(source: Source, policy: ArrayLike) -> Floats:
     [0.0, 5.0, 8.0, 9.0, 8.0, 5.0, 0.0]
     """
     chain = chain_of(as_model(source), policy)
-    lost, _ = towards(chain.rows, chain.used, chain.endless)
+    lost = chain.components.reaching(chain.endless)
     steps = chain.elimination(~lost).solve(np.where(chain.model.terminal, 0.0, 1.0))
     steps[lost] = np.inf
     return steps
@@ -91,7 +90,9 @@ def end_probability(source: Source, policy: ArrayLike, cells: ArrayLike | None =
     at_once = ending_probability(chain.model, chain.policy, wanted)
     at_once[chain.model.terminal] = wanted[chain.model.terminal]
     probability = chain.elimination(~chain.endless).solve(at_once)
-    surely = ~towards(chain.rows, chain.used, chain.endless)[0] if cells is None else np.False_
+    elsewhere = ending_probability(chain.model, chain.policy, ~wanted)
+    elsewhere[chain.model.terminal] = ~wanted[chain.model.terminal]
+    surely = ~chain.components.reaching(chain.endless | (elsewhere > 0))
     return np.where(surely, 1.0, np.minimum(probability, 1.0))  # rounding must not hide a certain end
 
 
@@ -147,7 +148,7 @@ def return_variance(source: Source, policy: ArrayLike, *, discount: float | None
         return _solve(chain.P, of_step, gamma**2)
     finite = np.isfinite(v)
     size = max(1.0, float(np.abs(v[finite]).max(initial=0.0)) ** 2)
-    infinite, _ = towards(chain.rows, chain.used, chain.endless & finite & (of_step > ZERO_VARIANCE * size))
+    infinite = chain.components.reaching(chain.endless & finite & (of_step > ZERO_VARIANCE * size))
     kept = finite & ~infinite & ~chain.endless
     variance = chain.elimination(kept).solve(np.where(kept, of_step, 0.0))
     variance[infinite], variance[~finite] = np.inf, np.nan
@@ -166,7 +167,7 @@ def reward_variance(tables: Tables) -> Floats:
 def _undiscounted_visits(chain: Chain) -> Floats:
     """Expected visits of each state at discount 1, [S]."""
     visits = chain.elimination(~chain.endless).solve_transposed(np.where(chain.model.terminal, 0.0, chain.model.start))
-    visits[chain.endless] = np.where(chain.model.reached(chain.used)[chain.endless], np.inf, 0.0)
+    visits[chain.endless] = np.where(chain.model.reached(chain.policy.ravel() > 0)[chain.endless], np.inf, 0.0)
     return visits
 
 

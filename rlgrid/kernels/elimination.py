@@ -9,6 +9,10 @@ With T the diagonal of these sums, U the rows at the time of their elimination, 
 I - P = (I - F)(T - U), F below the diagonal and U above it, in the order of elimination. Which entries can differ from
 0 is found first, by the elimination tree of the pattern of P + P^T (Davis, Direct Methods for Sparse Linear Systems,
 2006, Sections 4.1 and 4.2).
+
+Only what a strongly connected component does within itself is eliminated. The components follow each other so that each
+leads only to those before it: what happens there is known when a component's equations are solved, and to go there is
+among its chances to end.
 """
 
 from __future__ import annotations
@@ -18,13 +22,7 @@ from typing import NamedTuple
 from rlgrid.arrays import Floats, Ints
 from rlgrid.choices import unsigned
 from rlgrid.compiled import compiled
-
-
-class Pattern(NamedTuple):
-    """The columns of each row of an [S, S] matrix: those of row i stand at ``first[i]`` to ``first[i + 1]``."""
-
-    first: Ints  # [S + 1]
-    column: Ints  # [N]
+from rlgrid.kernels.components import Pattern
 
 
 class Factors(NamedTuple):
@@ -37,6 +35,14 @@ class Factors(NamedTuple):
     U_column: Ints  # [N] above the diagonal
     U: Floats  # [N]
     T: Floats  # [S]
+
+
+class Blocks(NamedTuple):
+    """The components in the order of the states, and the probabilities of going from one into another."""
+
+    begin: Ints  # [B + 1] where each component begins
+    outer: Pattern  # [S + 1], [M] states in components before
+    P: Floats  # [M]
 
 
 @compiled
@@ -79,18 +85,24 @@ def reach(i: int, pattern: Pattern, parent: Ints, mark: Ints, stack: Ints) -> in
 
 
 @compiled
-def count_entries(pattern: Pattern, parent: Ints, mark: Ints, stack: Ints, in_row: Ints, in_column: Ints) -> None:
-    """How many entries each row of F and each row of U has, [S] each."""
+def count_entries(
+    pattern: Pattern, parent: Ints, mark: Ints, stack: Ints, in_row: Ints, in_column: Ints, most: int
+) -> int:
+    """How many entries each row of F and each row of U has, [S] each, and all of one; it stops at more than ``most``."""
     n_states = len(parent)
     for i in range(n_states):
         mark[unsigned(i)] = -1
         in_row[unsigned(i)] = 0
         in_column[unsigned(i)] = 0
+    entries = 0
     for i in range(n_states):
-        top = reach(i, pattern, parent, mark, stack)
-        in_row[unsigned(i)] = n_states - top
-        for q in range(top, n_states):
-            in_column[unsigned(stack[unsigned(q)])] += 1
+        if entries <= most:
+            top = reach(i, pattern, parent, mark, stack)
+            in_row[unsigned(i)] = n_states - top
+            entries += n_states - top
+            for q in range(top, n_states):
+                in_column[unsigned(stack[unsigned(q)])] += 1
+    return entries
 
 
 @compiled
@@ -137,27 +149,33 @@ def eliminate(rows: Pattern, P: Floats, end: Floats, factors: Factors, work: Flo
 
 
 @compiled
-def substitute(factors: Factors, x: Floats) -> None:
+def substitute(factors: Factors, blocks: Blocks, x: Floats) -> None:
     """Make of ``x`` [S] the solution of x = right + P x, where ``x`` is the right side; in place."""
-    n_states = len(factors.T)
-    for i in range(n_states):
-        for q in range(factors.F_first[unsigned(i)], factors.F_first[unsigned(i + 1)]):
-            x[unsigned(i)] += factors.F[unsigned(q)] * x[unsigned(factors.F_column[unsigned(q)])]
-    for i in range(n_states - 1, -1, -1):
-        total = x[unsigned(i)]
-        for p in range(factors.U_first[unsigned(i)], factors.U_first[unsigned(i + 1)]):
-            total += factors.U[unsigned(p)] * x[unsigned(factors.U_column[unsigned(p)])]
-        x[unsigned(i)] = total / factors.T[unsigned(i)]
+    for b in range(len(blocks.begin) - 1):
+        begin, stop = blocks.begin[unsigned(b)], blocks.begin[unsigned(b + 1)]
+        for i in range(begin, stop):
+            for p in range(blocks.outer.first[unsigned(i)], blocks.outer.first[unsigned(i + 1)]):
+                x[unsigned(i)] += blocks.P[unsigned(p)] * x[unsigned(blocks.outer.column[unsigned(p)])]
+            for q in range(factors.F_first[unsigned(i)], factors.F_first[unsigned(i + 1)]):
+                x[unsigned(i)] += factors.F[unsigned(q)] * x[unsigned(factors.F_column[unsigned(q)])]
+        for i in range(stop - 1, begin - 1, -1):
+            total = x[unsigned(i)]
+            for p in range(factors.U_first[unsigned(i)], factors.U_first[unsigned(i + 1)]):
+                total += factors.U[unsigned(p)] * x[unsigned(factors.U_column[unsigned(p)])]
+            x[unsigned(i)] = total / factors.T[unsigned(i)]
 
 
 @compiled
-def substitute_transposed(factors: Factors, x: Floats) -> None:
+def substitute_transposed(factors: Factors, blocks: Blocks, x: Floats) -> None:
     """The same for x = right + P^T x."""
-    n_states = len(factors.T)
-    for i in range(n_states):
-        x[unsigned(i)] /= factors.T[unsigned(i)]
-        for p in range(factors.U_first[unsigned(i)], factors.U_first[unsigned(i + 1)]):
-            x[unsigned(factors.U_column[unsigned(p)])] += x[unsigned(i)] * factors.U[unsigned(p)]
-    for i in range(n_states - 1, -1, -1):
-        for q in range(factors.F_first[unsigned(i)], factors.F_first[unsigned(i + 1)]):
-            x[unsigned(factors.F_column[unsigned(q)])] += x[unsigned(i)] * factors.F[unsigned(q)]
+    for b in range(len(blocks.begin) - 2, -1, -1):
+        begin, stop = blocks.begin[unsigned(b)], blocks.begin[unsigned(b + 1)]
+        for i in range(begin, stop):
+            x[unsigned(i)] /= factors.T[unsigned(i)]
+            for p in range(factors.U_first[unsigned(i)], factors.U_first[unsigned(i + 1)]):
+                x[unsigned(factors.U_column[unsigned(p)])] += x[unsigned(i)] * factors.U[unsigned(p)]
+        for i in range(stop - 1, begin - 1, -1):
+            for q in range(factors.F_first[unsigned(i)], factors.F_first[unsigned(i + 1)]):
+                x[unsigned(factors.F_column[unsigned(q)])] += x[unsigned(i)] * factors.F[unsigned(q)]
+            for p in range(blocks.outer.first[unsigned(i)], blocks.outer.first[unsigned(i + 1)]):
+                x[unsigned(blocks.outer.column[unsigned(p)])] += x[unsigned(i)] * blocks.P[unsigned(p)]

@@ -17,8 +17,9 @@ from rlgrid.arrays import Bools, Floats
 from rlgrid.kernels.sweeps import Rows
 from rlgrid.models.checks import check_policy
 from rlgrid.models.model import TabularModel
-from rlgrid.planning.elimination import Elimination
-from rlgrid.planning.graph import Labels, recurrent_classes, rows_at, towards
+from rlgrid.planning.components import Components, components_of
+from rlgrid.planning.elimination import UNIT, Elimination
+from rlgrid.planning.graph import rows_at
 from rlgrid.planning.undiscounted import signs_of_classes
 
 if TYPE_CHECKING:
@@ -34,17 +35,12 @@ class Chain(NamedTuple):
     P: csr_array[np.float64]  # [S, S] probabilities of going on
     ending: Floats  # [S] probability that the episode ends with the next step
     rows: Rows  # at discount 1
-    used: Bools  # [S A] rows that the policy takes
-    label: Labels  # [S] recurrent class of each state, -1 outside of them
-
-    @property
-    def endless(self) -> Bools:
-        """States in recurrent classes, [S]."""
-        return self.label >= 0
+    components: Components  # of P
+    endless: Bools  # [S] states in recurrent classes
 
     def elimination(self, kept: Bools) -> Elimination:
         """The equations of the states kept [S], from which the episode ends or leaves for the others."""
-        return Elimination(self.P, self.ending, kept, self.model.shape)
+        return Elimination(self.P, self.ending, kept, self.model.shape, self.components)
 
 
 class Values(NamedTuple):
@@ -67,9 +63,10 @@ def chain_of(model: TabularModel, policy: ArrayLike) -> Chain:
         InputError: for a policy that does not fit.
     """
     checked = check_policy(model, policy)
-    rows, used = rows_at(model, 1.0), checked.ravel() > 0
+    P = model.chain(checked)[0]
     ending = ending_probability(model, checked, np.ones(model.n_states, np.bool_))
-    return Chain(model, checked, model.chain(checked)[0], ending, rows, used, recurrent_classes(rows, used))
+    components = components_of(P)
+    return Chain(model, checked, P, ending, rows_at(model, 1.0), components, components.recurrent(ending))
 
 
 def ending_probability(model: TabularModel, policy: Floats, cells: Bools) -> Floats:
@@ -82,7 +79,7 @@ def ending_probability(model: TabularModel, policy: Floats, cells: Bools) -> Flo
 def undiscounted_values(chain: Chain) -> Values:
     """v_pi at discount 1, each entry accurate relative to what is collected in absolute value."""
     v, kept = limits(chain)
-    found = values_of_weights(chain.model, chain.rows, 1.0, chain.policy.ravel(), kept)
+    found = _collected(chain.elimination(kept), chain.rows, chain.policy.ravel())
     found.v[~kept] = v[~kept]
     return found
 
@@ -93,13 +90,14 @@ def limits(chain: Chain) -> tuple[Floats, Bools]:
     The values are 0 at rest, -inf or inf where an endless class that costs or pays may be entered, and nan (undefined)
     where both, or one with rewards of both signs.
     """
-    sign = signs_of_classes(chain.rows, chain.used, chain.label, chain.policy.ravel())
-    at_rest = chain.endless & (sign == 0)
-    reaches = {s: towards(chain.rows, chain.used, chain.endless & (sign == s))[0] for s in (-1.0, 1.0)}
-    undefined = towards(chain.rows, chain.used, chain.endless & np.isnan(sign))[0] | (reaches[-1.0] & reaches[1.0])
     v = np.zeros(chain.model.n_states)
-    v[reaches[-1.0]], v[reaches[1.0]], v[undefined] = -np.inf, np.inf, np.nan
-    return v, ~at_rest & (v == 0)
+    if not chain.endless.any():
+        return v, ~chain.endless
+    label, weight = np.where(chain.endless, chain.components.label, -1), chain.policy.ravel()
+    sign = signs_of_classes(chain.rows, weight > 0, label, weight)
+    loses, gains, cancels = (chain.components.reaching(which) for which in (sign < 0, sign > 0, np.isnan(sign)))
+    v[loses], v[gains], v[cancels | (loses & gains)] = -np.inf, np.inf, np.nan
+    return v, ~chain.endless & (v == 0)
 
 
 def values_of_weights(
@@ -119,12 +117,21 @@ def values_of_weights(
     state = np.repeat(np.repeat(np.arange(n_states), np.diff(rows.begin)), length)
     share = np.repeat(weight, length)
     ending = np.bincount(state, share * ends[rows.code], n_states).astype(np.float64)
-    entries, reward = share * rows.continuation[rows.code], share * rows.reward_share[rows.code]
+    entries = share * rows.continuation[rows.code]
     going = entries > 0
     P = csr_array((entries[going], (state[going], rows.next_state[going])), shape=(n_states, n_states))
-    elimination = Elimination(P, ending, kept, model.shape)
+    return _collected(Elimination(P, ending, kept, model.shape), rows, weight)
+
+
+def _collected(elimination: Elimination, rows: Rows, weight: Floats) -> Values:
+    """Values of the policy that takes each row with a probability ``weight`` [R], by its equations."""
+    n_states, length = len(rows.begin) - 1, np.diff(rows.first)
+    outcomes = np.diff(rows.first[rows.begin])
+    reward = np.repeat(weight, length) * rows.reward_share[rows.code]
+    state = np.repeat(np.arange(n_states), outcomes)
     gains, losses = (
         elimination.solve(np.bincount(state, np.maximum(side * reward, 0.0), n_states).astype(np.float64))
         for side in (1.0, -1.0)
     )
-    return Values(gains - losses, gains + losses, elimination.error)
+    of_sums = (float(outcomes.max(initial=0)) + 4.0) * UNIT
+    return Values(gains - losses, gains + losses, elimination.error + of_sums)

@@ -148,11 +148,15 @@ def signs_of_classes(rows: Rows, used: Bools, label: Labels, weight: Floats) -> 
     probabilities, ``label`` [S] the classes, -1 outside of them.
     """
     sign = np.zeros(len(label))
-    low, high = _reward_range(rows, used, mean_rewards(rows), weight)
+    reward, _ = _reward_range(rows, used, mean_rewards(rows), weight)
+    gains, losses = (np.zeros(label.max() + 1, np.bool_) for _ in range(2))
+    gains[label[(reward > 0) & (label >= 0)]] = True
+    losses[label[(reward < 0) & (label >= 0)]] = True
+    sign[label >= 0] = gains.astype(np.float64)[label[label >= 0]] - losses[label[label >= 0]]
     words = {"positive": 1.0, "negative": -1.0, "zero": np.nan, "unknown": np.nan}
-    for number in np.unique(label[((low != 0) | (high != 0)) & (label >= 0)]):
+    for number in np.flatnonzero(gains & losses):
         members = label == number
-        sign[members] = words[_sign_of_gain(rows, members, used, (low, high), 0.0, weight)]
+        sign[members] = words[_sign_of_gain(rows, members, used, (reward, reward), 0.0, weight)]
     return sign
 
 
