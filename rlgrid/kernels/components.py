@@ -19,7 +19,7 @@ class Pattern(NamedTuple):
 class Search(NamedTuple):
     """Room for a depth-first search, [S] each."""
 
-    index: Ints  # when a state was met, from 1 on; 0 before
+    place: Ints  # when a state was met, from 1 on; 0 before
     low: Ints  # the earliest state of the same component that is known
     entry: Ints  # the next entry of a state to look at
     path: Ints
@@ -32,28 +32,28 @@ def strong_components(pattern: Pattern, label: Ints, order: Ints, search: Search
 
     ``order`` [S] becomes the states, component after component.
     """
-    index, low, entry, path, waiting = search
+    place, low, entry, path, waiting = search
     for i in range(len(label)):
         label[unsigned(i)] = -1
-        index[unsigned(i)] = 0
+        place[unsigned(i)] = 0
     met, n_waiting, n_placed, n_found = 0, 0, 0, 0
     for root in range(len(label)):
         depth = 0
-        if index[unsigned(root)] == 0:
+        if place[unsigned(root)] == 0:
             path[0] = root
             depth = 1
         while depth > 0:
             i = path[unsigned(depth - 1)]
-            if index[unsigned(i)] == 0:
+            if place[unsigned(i)] == 0:
                 met += 1
-                index[unsigned(i)] = met
+                place[unsigned(i)] = met
                 low[unsigned(i)] = met
                 entry[unsigned(i)] = pattern.first[unsigned(i)]
                 waiting[unsigned(n_waiting)] = i
                 n_waiting += 1
             if entry[unsigned(i)] < pattern.first[unsigned(i + 1)]:
                 j = pattern.column[unsigned(entry[unsigned(i)])]
-                if index[unsigned(j)] == 0:  # looked at again when it is done
+                if place[unsigned(j)] == 0:  # looked at again when it is done
                     path[unsigned(depth)] = j
                     depth += 1
                 else:
@@ -62,7 +62,7 @@ def strong_components(pattern: Pattern, label: Ints, order: Ints, search: Search
                     entry[unsigned(i)] += 1
             else:
                 depth -= 1
-                if low[unsigned(i)] == index[unsigned(i)]:
+                if low[unsigned(i)] == place[unsigned(i)]:
                     j = -1
                     while j != i:
                         n_waiting -= 1

@@ -88,7 +88,7 @@ def reach(i: int, pattern: Pattern, parent: Ints, mark: Ints, stack: Ints) -> in
 def count_entries(
     pattern: Pattern, parent: Ints, mark: Ints, stack: Ints, in_row: Ints, in_column: Ints, most: int
 ) -> int:
-    """How many entries each row of F and each row of U has, [S] each, and all of one; it stops at more than ``most``."""
+    """How many entries each row of F and each row of U has, [S] each, and all of F; it stops above ``most``."""
     n_states = len(parent)
     for i in range(n_states):
         mark[unsigned(i)] = -1

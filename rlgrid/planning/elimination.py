@@ -43,11 +43,17 @@ if TYPE_CHECKING:
 #: Numbers in the factors: more would take more than 2 GiB.
 MOST_ENTRIES = 60_000_000
 
-#: States up to which chains are kept as dense matrices, in one panel.
+#: Multiplications of an elimination that are worth waiting for: half a minute.
+MOST_OPERATIONS = 2e10
+
+#: A matrix is dense where one of so many entries is not 0.
+_FULL = 8
+
+#: States up to which chains are kept as dense matrices.
 SMALL = 128
 
-#: States of a panel of a larger dense matrix.
-_PANEL = 48
+#: States of a panel of a larger dense matrix, and rows below it that are updated together.
+_PANEL, _BELOW = 128, 256
 
 #: A multiplication of a sparse elimination takes as long as so many of a dense one.
 _SPARSE_COST = 16
@@ -135,7 +141,7 @@ class Elimination:
     ) -> None:
         part = np.ones(len(end), np.bool_) if kept is None else kept
         sparse: Sparse | None = None
-        if len(end) <= SMALL:
+        if len(end) <= SMALL or (_FULL * P.nnz > len(end) ** 2 and len(end) ** 2 <= MOST_ENTRIES):
             self.order = np.flatnonzero(part)
         else:
             ordered = _ordered(P, end, part, shape, components_of(P) if components is None else components)
@@ -178,14 +184,17 @@ def _dense(P: csr_array[Any], end: Floats, order: Ints) -> Dense:
     number[order] = np.arange(n_states)
     A, T, ends = np.zeros((n_states, n_states)), np.empty(n_states), end[order]
     scatter(_pattern(P), P.data, number, A, ends)
-    panel = n_states if n_states <= SMALL else _PANEL
-    for begin in range(0, n_states, max(panel, 1)):
-        stop = min(begin + panel, n_states)
+    room = np.empty(_BELOW * n_states if n_states > _PANEL else 0)
+    for begin in range(0, n_states, _PANEL):
+        stop = min(begin + _PANEL, n_states)
         eliminate_panel(A, ends, T, begin, stop)
         if stop < n_states:
             hand_on(A, T, begin, stop)
-            A[stop:, stop:] += A[stop:, begin:stop] @ A[begin:stop, stop:]
             ends[stop:] += A[stop:, begin:stop] @ ends[begin:stop]
+            for top in range(stop, n_states, _BELOW):
+                below = A[top : top + _BELOW]
+                gained = room[: below[:, stop:].size].reshape(len(below), -1)
+                below[:, stop:] += np.matmul(below[:, begin:stop], A[begin:stop, stop:], out=gained)
     return Dense(A, T)
 
 
@@ -254,14 +263,14 @@ def _factorized(ordered: Ordered) -> Sparse | None:
     stack = np.empty(n_states + 1, np.int64)
     find_parents(pattern, parent, mark)
     entries = count_entries(pattern, parent, mark, stack, in_row, in_column, MOST_ENTRIES)
-    dense_fits = n_states**2 <= MOST_ENTRIES
-    if entries > MOST_ENTRIES and not dense_fits:
-        raise InputError(
-            f"the equations of {n_states:,} states fill in to more than {MOST_ENTRIES:,} numbers, which would not fit "
-            "the memory; allowed: a discount below 1"
-        )
-    if dense_fits and _SPARSE_COST * float((in_column.astype(np.float64) ** 2).sum()) > n_states**3 / 3:
+    operations = np.inf if entries > MOST_ENTRIES else float((in_column.astype(np.float64) ** 2).sum())
+    if n_states**2 <= MOST_ENTRIES and _SPARSE_COST * operations > n_states**3 / 3:
         return None
+    if operations > MOST_OPERATIONS:
+        raise InputError(
+            f"the equations of {n_states:,} states fill in to more numbers than can be solved for in a short time; "
+            "allowed: a discount below 1"
+        )
     factors = Factors(
         F_first=np.concatenate([[0], np.cumsum(in_row)]),
         F_column=np.empty(entries, np.int64),
