@@ -171,18 +171,22 @@ def _action_values(
     return q, optimal
 
 
+def distinct_outcomes(model: TabularModel) -> list[tuple[Fraction, Fraction, bool]]:
+    """Probability, mean reward and end of each code: a world's own fractions, or the exact values of a model's floats."""
+    t = model.tables
+    if model.outcomes is not None:
+        return [(outcome.probability, outcome.reward.mean, outcome.terminated) for outcome in model.outcomes]
+    probabilities, rewards = map(Fraction, t.probability.tolist()), map(Fraction, t.reward.tolist())
+    return list(zip(probabilities, rewards, t.terminated.tolist(), strict=True))
+
+
 def integer_rows(model: TabularModel, rows: Rows, discount: Fraction) -> IntegerRows:
     """Rows with a model's codes in integers: a world's own fractions, or the exact values of a model's floats.
 
     Each row is divided by its sum. That of floats is not quite 1; where it is above 1, the optimum at discount 1 would
     gain by wandering about.
     """
-    t = model.tables
-    if model.outcomes is not None:
-        distinct = [(outcome.probability, outcome.reward.mean, outcome.terminated) for outcome in model.outcomes]
-    else:
-        probabilities, rewards = map(Fraction, t.probability.tolist()), map(Fraction, t.reward.tolist())
-        distinct = list(zip(probabilities, rewards, t.terminated.tolist(), strict=True))
+    distinct = distinct_outcomes(model)
     distinct.append((Fraction(1), Fraction(0), True))  # a stop, where the rows are those of a collapsed model
     begin, first = rows.begin.tolist(), rows.first.tolist()
     next_state, code = rows.next_state.tolist(), rows.code.tolist()
