@@ -32,6 +32,7 @@ from rlgrid.learning.agent import Agent as Agent
 from rlgrid.learning.load import load_agent as load_agent
 from rlgrid.models.custom_rules import model_with_rules as model_with_rules
 from rlgrid.models.model import TabularModel as TabularModel
+from rlgrid.planning.certificate_file import write_certificate as write_certificate
 from rlgrid.planning.evaluation import evaluate_exact as evaluate_exact
 from rlgrid.planning.evaluation import evaluate_policy as evaluate_policy
 from rlgrid.planning.plan import Plan as Plan

@@ -32,17 +32,22 @@ def solve(
     save: Annotated[str | None, typer.Option(metavar="FILE", help="Write the plan (.npz), for Plan.load.")] = None,
     csv: Annotated[str | None, typer.Option(metavar="FILE", help="Write values, actions and q as a table.")] = None,
     toy_text: Annotated[str | None, typer.Option(metavar="FILE", help="Write the model P as JSON.")] = None,
+    certificate: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Write a proof that scripts/check_certificate.py checks.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Solve a world exactly and print its value and policy maps."""
     from rlgrid.analysis.time_limit import start_values
     from rlgrid.models.model import as_model
     from rlgrid.planning import solve as planner
+    from rlgrid.planning.certificate_file import write_certificate
     from rlgrid.worlds.world import load_world
 
     loaded = load_world(world)
     model = as_model(loaded)
     plan = planner.solve(model, method, discount=discount, tol=tol, horizon=horizon, epsilon=epsilon, exact=exact)
+    proof = None if certificate is None else write_certificate(model, plan, certificate)
     if png is not None:
         from rlgrid.view.picture import Layers, Picture
 
@@ -57,11 +62,15 @@ def solve(
         arrays |= {"exact_v": [str(v) for v in plan.exact_v]} if plan.exact_v is not None else {}
         facts |= {"bound": bound, "actions": loaded.actions}
         facts |= starting if plan.gain is None else {"gain": plan.gain}
+        facts |= {} if proof is None else {"certificate": {"bound": float(proof.bound), "proven": proof.proven}}
         return print_json(facts | arrays)
     print(plan_text(loaded, plan, starting, get_terminal_size().columns))
     for what, file in (("picture", png), ("plan", save), ("table", csv), ("model", toy_text)):
         if file is not None:
             print(f"{what}: {file}")
+    if proof is not None:
+        how_many = f"{proof.proven} of {proof.n_states} values to within {float(proof.bound):.1e}"
+        print(f"certificate: {certificate}, proves {how_many}")
 
 
 def save_toy_text(model: TabularModel, path: PathName) -> None:

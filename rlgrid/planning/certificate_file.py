@@ -1,12 +1,13 @@
-"""Certificates in files: a model in fractions, a plan's values, and bounds that prove them.
+"""Certificates in files: a model in fractions, the values of a plan, and bounds that prove them.
 
-``scripts/check_certificate.py`` checks such a file without rlgrid; docs/planning.md gives the format and the theorem.
+``scripts/check_certificate.py`` checks such a file without rlgrid; docs/planning.md gives its format and the theorem.
 """
 
 from __future__ import annotations
 
 import json
 from fractions import Fraction
+from math import ceil
 from typing import NamedTuple
 
 import numpy as np
@@ -14,58 +15,149 @@ import numpy as np
 from rlgrid.errors import InputError
 from rlgrid.files import write_whole
 from rlgrid.models.model import Source, TabularModel, as_model
-from rlgrid.planning.exact_model import ExactStates, epsilon_soft, exact_states, integers
-from rlgrid.planning.methods import METHODS, Criterion
+from rlgrid.planning.evaluation import EVALUATIONS
+from rlgrid.planning.exact_model import ExactStates, epsilon_soft, exact_states, integers, under_policy
 from rlgrid.planning.plan import PathName, Plan
 from rlgrid.planning.proof import prove
 
-#: The file that the checker accepts has this many bytes at most, and numbers of this many digits.
+#: The checker refuses a file of more bytes, and numbers of more digits.
 MOST_BYTES, MOST_DIGITS = 2**27, 4_300
 
-#: Outcomes above which no file is tried: about as many as fit.
-MOST_OUTCOMES = 4_000_000
+#: Numbers with fewer bits than this have no more digits than that.
+MOST_BITS = 14_280
+
+#: Outcomes above which no file is tried: these would not fit.
+MOST_OUTCOMES = 6_000_000
 
 
 class Certificate(NamedTuple):
-    """What a certificate proves."""
+    """What the file proves."""
 
-    bound: Fraction  # on |value - v*|
-    proven: int  # number of states whose values are proven
+    bound: Fraction  # no value is further than this from the exact one
+    proven: int  # states whose values are proven
     n_states: int
 
 
 def write_certificate(source: Source, plan: Plan, path: PathName) -> Certificate:
-    """Write a plan of a discounted optimum, at any discount, as a file that proves itself.
+    """Write a plan as a file that proves itself: the model in fractions, the values, and their bounds.
 
     Args:
         source: what was solved.
-        plan: from :func:`rlgrid.solve`.
-        path: the file, which is written at once or not at all.
+        plan: from :func:`rlgrid.solve` or :func:`rlgrid.evaluate_policy`; with a horizon or for the mean reward a step
+            there is no certificate.
+        path: where to write it, at once or not at all.
 
     Raises:
         InputError: for a plan of another kind or another model, where nothing could be proven, and where the file
-            would be too large.
+            would be too large or cannot be written.
 
     >>> import rlgrid, tempfile
     >>> lake = rlgrid.load_world("frozen_lake_4x4")
-    >>> found = write_certificate(lake, rlgrid.solve(lake, discount=0.99), tempfile.mkdtemp() + "/lake.json")
+    >>> found = write_certificate(lake, rlgrid.solve(lake, discount=1), tempfile.mkdtemp() + "/lake.json")
     >>> found.proven, found.bound < 1e-12
     (16, True)
     """
     model = as_model(source)
     _check(model, plan)
     discount = Fraction(repr(plan.discount))
-    states = epsilon_soft(exact_states(model), Fraction(repr(plan.epsilon)))
-    v = _values(plan)
-    policy = _rows_taken(model, plan)
-    enough = plan.bound if plan.bound < np.inf else 0.0
-    rows = integers(states, discount)
-    lower, upper = prove(rows, policy, v, enough, model.shape, discount == 1)
-    both = [x is not None and y is not None for x, y in zip(lower.bounds, upper.bounds, strict=True)]
-    if not any(both):
-        raise InputError(f"{model.name}: no bounds of its values could be proven; allowed: a discount below 1")
-    values = [x if proven else None for x, proven in zip(v, both, strict=True)]
-    distances = [abs(x - y) for x, w in zip(values, zip(lower.bounds, upper.bounds)) if x is not None for y in w if y is not None]
-    bound = _upwards(max(distances))
+    states, policy = _problem(model, plan)
+    v, enough = _values(plan), plan.bound if plan.bound < np.inf else 0.0
+    lower, upper = prove(integers(states, discount), policy, v, enough, model.shape, strict=discount == 1)
+    distances = [
+        None if value is None or low is None or high is None else max(abs(value - low), abs(high - value))
+        for value, low, high in zip(v, lower.bounds, upper.bounds, strict=True)
+    ]
+    proven = [distance for distance in distances if distance is not None]
+    if not proven:
+        raise InputError(f"{model.name}: nothing could be proven about its values; allowed: a discount below 1")
+    bound, digits = _short(max(proven))
+    facts = {
+        "format": "rlgrid certificate",
+        "version": 1,
+        "name": model.name,
+        "discount": _text(discount),
+        "bound": digits,
+        "values": [None if near is None else _text(value) for value, near in zip(v, distances, strict=True)],
+        "lower": [_text(low) for low in lower.bounds],
+        "upper": [_text(high) for high in upper.bounds],
+        "policy": [None if lower.bounds[s] is None else [*rows][policy[s]] for s, rows in enumerate(states)],
+    }
+    content = _content(facts, states)
+    if len(content) > MOST_BYTES:
+        raise _too_large(model, f"{len(content):,} bytes", f"{MOST_BYTES:,}")
     write_whole(path, content)
-    return Certificate(bound, sum(both), model.n_states)
+    return Certificate(bound, len(proven), model.n_states)
+
+
+def _check(model: TabularModel, plan: Plan) -> None:
+    """Refuse plans for which there is no certificate."""
+    if plan.gain is not None or plan.horizon is not None:
+        what = "for the mean reward a step" if plan.horizon is None else "with a horizon"
+        raise InputError(
+            f"certificate: found a plan {what}; allowed: for a discounted optimum, at any discount up to 1"
+        )
+    if plan.policy.shape != (model.n_states, model.n_actions):
+        raise InputError(
+            f"certificate: found a plan for {plan.policy.shape[0]:,} states and {plan.policy.shape[1]:,} actions; "
+            f"allowed: one for {model.name}, which has {model.n_states:,} and {model.n_actions:,}"
+        )
+    if (n := len(model.tables.next_state)) > MOST_OUTCOMES:
+        raise _too_large(model, f"{n:,} outcomes", f"{MOST_OUTCOMES:,}")
+
+
+def _too_large(model: TabularModel, found: str, allowed: str) -> InputError:
+    return InputError(f"{model.name}: certificate: found {found}; allowed: up to {allowed}")
+
+
+def _problem(model: TabularModel, plan: Plan) -> tuple[ExactStates, list[int]]:
+    """The model whose best values are those of the plan, and which of its rows each state takes."""
+    states = exact_states(model)
+    if plan.method in EVALUATIONS:
+        return under_policy(states, plan.policy, model), [0] * len(states)
+    action = np.where(model.available, plan.policy, -1.0).argmax(axis=1)
+    row = np.cumsum(model.available, axis=1)[np.arange(len(states)), action] - 1
+    return epsilon_soft(states, Fraction(repr(plan.epsilon))), row.tolist()
+
+
+def _values(plan: Plan) -> list[Fraction | None]:
+    """The values as fractions, those of ``exact`` if they are short enough; ``None`` where they are not finite."""
+    if plan.exact_v is not None:
+        numbers = [x for x in plan.exact_v if x is not None]
+        if all(max(x.numerator.bit_length(), x.denominator.bit_length()) < MOST_BITS for x in numbers):
+            return list(plan.exact_v)
+    return [Fraction(x) if abs(x) < np.inf else None for x in plan.v.tolist()]
+
+
+def _short(distance: Fraction) -> tuple[Fraction, str]:
+    """A decimal fraction of two digits that is not less, and how it is written."""
+    digits = 0
+    while distance and distance * 10**digits < 10 and digits < MOST_DIGITS - 1:
+        digits += max(1, (distance.denominator // max(1, distance.numerator) // 10**digits).bit_length() * 3 // 10 - 1)
+    numerator = ceil(distance * 10**digits)
+    return Fraction(numerator, 10**digits), f"{numerator}/{10**digits}" if digits else str(numerator)
+
+
+def _text(x: Fraction | None) -> str | None:
+    """A fraction as text.
+
+    Raises:
+        InputError: where it has more digits than the checker reads.
+    """
+    if x is not None and max(x.numerator.bit_length(), x.denominator.bit_length()) >= MOST_BITS:
+        raise InputError(f"certificate: found a number of more than {MOST_DIGITS:,} digits; allowed: shorter ones")
+    return None if x is None else str(x)
+
+
+def _content(facts: dict[str, object], states: ExactStates) -> bytes:
+    """The file: a line for each fact, and one for each state."""
+    lines = [f"{json.dumps(key)}: {json.dumps(value)}" for key, value in facts.items()]
+    rows = [
+        json.dumps(
+            {
+                name: [_text(row.reward), [[t, _text(p), ends] for t, p, ends in row.outcomes]]
+                for name, row in of_state.items()
+            }
+        )
+        for of_state in states
+    ]
+    return ("{\n" + ",\n".join([*lines, '"states": [\n' + ",\n".join(rows) + "\n]"]) + "\n}\n").encode()

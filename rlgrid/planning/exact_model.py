@@ -9,7 +9,6 @@ from typing import NamedTuple
 import numpy as np
 
 from rlgrid.arrays import Floats
-from rlgrid.errors import InputError
 from rlgrid.kernels.sweeps import Rows
 from rlgrid.models.model import TabularModel
 from rlgrid.planning.fractions import distinct_outcomes

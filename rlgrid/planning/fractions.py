@@ -172,7 +172,7 @@ def _action_values(
 
 
 def distinct_outcomes(model: TabularModel) -> list[tuple[Fraction, Fraction, bool]]:
-    """Probability, mean reward and end of each code: a world's own fractions, or the exact values of a model's floats."""
+    """Probability, mean reward and end of each code: a world's own fractions, or what a model's floats are exactly."""
     t = model.tables
     if model.outcomes is not None:
         return [(outcome.probability, outcome.reward.mean, outcome.terminated) for outcome in model.outcomes]

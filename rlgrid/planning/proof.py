@@ -1,22 +1,25 @@
 """Lower and upper bounds of v* that anyone can check: one inequality for each state and action, in exact arithmetic.
 
-Theorem. Let every state have an action, let an outcome that ends the episode be worth 0 beyond its reward, and let
-q_w(s, a) = r(s, a) + discount * sum p w(s'). If u(s) >= q_u(s, a) for all s and a, at discount 1 strictly wherever
-u(s) < 0, then u >= v*. If some policy takes in each s an action with l(s) <= q_l(s, a), at discount 1 strictly wherever
-l(s) > 0, then that policy is worth l at least, and so is v*.
+Theorem. Let every state have an action, let nothing follow an outcome that ends the episode, and let
+q_w(s, a) = r(s, a) + discount * sum p w(s') over the outcomes that go on.
 
-Proof at discount 1. Let R_n be what a policy is expected to collect within n steps, N_n the chance that after n steps
-the episode still goes on, in a state with u < 0, d > 0 the least of the differences that have to be positive, and
-c = max |u|. Step by step R_n <= u(s) - E[u(S_n)] - d (N_0 + ... + N_(n-1)) <= u(s) + c N_n - d (N_0 + ... + N_(n-1)).
-If the sum converges, N_n goes to 0; if not, the right side goes to minus infinity. So lim sup R_n <= u(s), whether
-the policy ends or not. The lower bound is the same with all signs turned, for the policy that is named. Below
-discount 1, discount^n does the work of N_n. (v* is the supremum of lim R_n over policies; where R_n has no limit, both
-its lim inf and its lim sup will do.)
+- If u(s) >= q_u(s, a) for all s and a, at discount 1 with > wherever u(s) < 0, then u >= v*.
+- If a policy takes in each s an action with l(s) <= q_l(s, a), at discount 1 with < wherever l(s) > 0, then the policy
+  is worth l at least, and so is v*.
 
-Such bounds are found as w = v + d x for the upper one and v - d x for the lower, which need d (x - P x) >= q_v - v for the
-upper and v - q_v for the lower. Below discount 1, x = 1 serves. At discount 1 x are the expected steps, under the
-policy or the most under actions that are nearly optimal; or -v, where every step costs something. To make d small the
-policy's values are first corrected by an exact residual. What is returned rests on the inequalities alone.
+Proof at discount 1. Let R be what some policy is expected to collect within n steps from s, N_k the chance that after k
+steps the episode still goes on, in a state where u < 0, c = max |u|, and d > 0 the least of the differences that have
+to be positive. Adding up the inequalities along the way, R <= u(s) - d (N_0 + ... + N_(n-1)) + c N_n. If the sum over
+all k is finite, N_n goes to 0; else the right side goes to minus infinity. So lim sup R <= u(s), whether or not the
+policy ends. The second part is the same with all signs turned, for the policy that is named. Below discount 1 the last
+term is discount^n c, and the sum is not needed.
+
+So v* may be the supremum of lim R over all policies, and where R has no limit, of lim inf R or lim sup R.
+
+Bounds are sought as v + d x and v - d x, which takes d (x - P x) >= q_v - v for the upper one, v - q_v for the lower.
+Below discount 1, x = 1 serves; at discount 1 the expected steps to an end, those of the policy for the lower bound, the
+most by nearly optimal actions for the upper; and -v, where every step costs something. So that d is small, v is first
+corrected by what is left over of the policy's equations. What is returned rests on the inequalities alone.
 """
 
 from __future__ import annotations
@@ -28,7 +31,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rlgrid.arrays import Bools, Ints
+from rlgrid.arrays import Bools, Floats, Ints
 from rlgrid.errors import InputError
 from rlgrid.models.reachability import reached_from
 from rlgrid.planning.elimination import Elimination
@@ -228,9 +231,12 @@ def _upper_candidates(side: Side, bases: list[Vector], shape: tuple[int, int]) -
     quotient = _Quotient(side.rows, shape)
     for base in bases:
         level = _levelled(base, quotient.label)
+        lag, n_near = quotient.lag(level), 0
         for margin in NEARLY:
-            if (steps := quotient.most_steps(level, margin)) is not None:
+            near = np.flatnonzero(lag >= -margin)
+            if len(near) != n_near and (steps := quotient.most_steps(near)) is not None:
                 yield level, steps
+            n_near = len(near)
         if max(level.numerators) <= 0:
             yield level, _negated(level)
 
@@ -256,9 +262,7 @@ def _levelled(w: Vector, label: Labels) -> Vector:
 class _Chain:
     """One row in each state, of which some may stand for others; a state without a row counts as an end."""
 
-    def __init__(
-        self, rows: list[IntegerRow | None], shape: tuple[int, int], owner: Ints | None = None
-    ) -> None:
+    def __init__(self, rows: list[IntegerRow | None], shape: tuple[int, int], owner: Ints | None = None) -> None:
         from scipy.sparse import csr_array
 
         n_states = len(rows)
@@ -332,38 +336,41 @@ class _Quotient:
         self._owner = np.array(
             [s if number < 0 else first.setdefault(number, s) for s, number in enumerate(self.label.tolist())]
         )
-        self._rows, self._flat, self._inside, self._shape = rows, flat, inside, shape
+        self._flat, self._inside, self._shape = flat, inside, shape
         length = [len(row.ahead) for row in flat]
         target = self._owner[np.array([t for row in flat for t, _ in row.ahead], np.int64)]
         share = np.array([w / row.scale for row in flat for _, w in row.ahead])
         begin = np.concatenate([[0], np.cumsum(length)])
         self._P = csr_array((share, target, begin), shape=(len(flat), len(rows)))
 
-    def most_steps(self, w: Vector, margin: float) -> Vector | None:
-        """The most expected steps to an end, by rows within a margin of the best at w; None: there is no end to them.
-
-        By policy iteration (Howard): steps are like a reward of 1.
-        """
-        size = float(max(map(abs, w.numerators))) / w.denominator
-        reward = max(abs(row.reward / row.scale) for row in self._flat)
+    def lag(self, w: Vector) -> Floats:
+        """q - w of each row [R], relative to the largest value or reward; -inf: it keeps to a class."""
+        size = max(
+            *(abs(n) / w.denominator for n in w.numerators), *(abs(row.reward) / row.scale for row in self._flat)
+        )
         lag = np.array(
             [
                 _excess(row, w, s, row.reward) / (row.scale * w.denominator)
                 for row, s in zip(self._flat, self._state.tolist(), strict=True)
             ]
         )
-        near = np.flatnonzero(~self._inside & (lag >= -margin * max(size, reward)))
+        return np.where(self._inside, -np.inf, lag / (size or 1.0))
+
+    def most_steps(self, near: Ints) -> Vector | None:
+        """The most expected steps to an end by some of the rows, or ``None`` where there may be no end to them.
+
+        By policy iteration (Howard): a step is like a reward of 1.
+        """
         owner = self._owner[self._state[near]]
-        choice = np.full(len(self._rows), -1)
+        choice = np.full(len(self._owner), -1)
         choice[owner[::-1]] = near[::-1]
         for _ in range(MOST_ROUNDS):
             chosen = [None if r < 0 else self._flat[r] for r in choice.tolist()]
-            chain = _Chain(chosen, self._shape, self._owner)
-            if (steps := chain.steps()) is None:
+            if (steps := _Chain(chosen, self._shape, self._owner).steps()) is None:
                 return None
             x = np.array([n / steps.denominator for n in steps.numerators])
             longer = 1.0 + self._P[near] @ x
-            better = np.flatnonzero(longer > x[owner] * (1 + 1e-9))
+            better = np.flatnonzero(longer > x[owner] + 0.5)  # x - P x is 1/2 at least for the others
             if not len(better):
                 return Vector([steps.numerators[s] for s in self._owner.tolist()], steps.denominator)
             better = better[np.argsort(longer[better], kind="stable")]
