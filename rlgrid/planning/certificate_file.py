@@ -26,6 +26,9 @@ MOST_BYTES, MOST_DIGITS = 2**27, 4_300
 #: Numbers with fewer bits than this have no more digits than that.
 MOST_BITS = 14_280
 
+#: A measure of the checker's work, outcomes times squares of bits, above which values are rounded to floats.
+MOST_WORK = 2**42
+
 #: Outcomes above which no file is tried: these would not fit.
 MOST_OUTCOMES = 6_000_000
 
@@ -61,7 +64,7 @@ def write_certificate(source: Source, plan: Plan, path: PathName) -> Certificate
     _check(model, plan)
     discount = Fraction(repr(plan.discount))
     states, policy = _problem(model, plan)
-    v, enough = _values(plan), plan.bound if plan.bound < np.inf else 0.0
+    v, enough = _values(model, plan), plan.bound if plan.bound < np.inf else 0.0
     lower, upper = prove(integers(states, discount), policy, v, enough, model.shape, strict=discount == 1)
     distances = [
         None if value is None or low is None or high is None else max(abs(value - low), abs(high - value))
@@ -119,11 +122,12 @@ def _problem(model: TabularModel, plan: Plan) -> tuple[ExactStates, list[int]]:
     return epsilon_soft(states, Fraction(repr(plan.epsilon))), row.tolist()
 
 
-def _values(plan: Plan) -> list[Fraction | None]:
+def _values(model: TabularModel, plan: Plan) -> list[Fraction | None]:
     """The values as fractions, those of ``exact`` if they are short enough; ``None`` where they are not finite."""
     if plan.exact_v is not None:
         numbers = [x for x in plan.exact_v if x is not None]
-        if all(max(x.numerator.bit_length(), x.denominator.bit_length()) < MOST_BITS for x in numbers):
+        bits = max((max(x.numerator.bit_length(), x.denominator.bit_length()) for x in numbers), default=0)
+        if bits < MOST_BITS and bits**2 * len(model.tables.next_state) < MOST_WORK:
             return list(plan.exact_v)
     return [Fraction(x) if abs(x) < np.inf else None for x in plan.v.tolist()]
 
