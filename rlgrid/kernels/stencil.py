@@ -42,7 +42,7 @@ class Stencil(NamedTuple):
     constant: Floats  # [P A] expected reward / moving; -inf where the action is not available
     weight: Floats  # [P A, D] discounted probability of each neighbour / moving
     moving: Floats  # [P A]
-    pattern: NDArray[np.uint16]  # [m]
+    pattern: NDArray[np.integer[Any]]  # [m]
     neighbour: Places  # [m, D] place in the order; m for one that has the value 0
     n_actions: int  # A
     actions: tuple[int, ...]  # (0, ..., A - 1), so that A is a constant for the compiler; empty for rarer sizes
@@ -108,8 +108,10 @@ def alike(
 @compiled
 def order_states(
     pattern: NDArray[np.uint16], offsets: Ints, leads: Bools, level: Ints, order: Places, place: Places
-) -> int:
-    """Order states by the number of steps after which they can be in a state of the lowest level; how many there are.
+) -> tuple[int, int]:
+    """Order states by the number of steps after which they can be in a state of the lowest level.
+
+    Returns how many there are, and from how many levels they were reached.
 
     offsets [K] are all distances that patterns lead to, leads [P, K] says which does; level [P] is -1 for patterns
     that are left out. States from which none of the lowest level can be reached follow, by the next level, and so on.
@@ -136,13 +138,13 @@ def order_states(
                     order[unsigned(found)], place[unsigned(t)] = t, found
                     found += 1
         current += 1
-    return found
+    return found, current
 
 
 @compiled
 def lay_out(
     pattern: NDArray[np.uint16], order: Places, place: Places, distance: Ints,
-    out_pattern: NDArray[np.uint16], out_neighbour: Places,
+    out_pattern: NDArray[np.integer[Any]], out_neighbour: Places,
 ) -> None:  # fmt: skip
     """Pattern [m] and neighbours [m, D] of the states in their order; distance [P, D] is 0 where there is none."""
     m = len(out_pattern)

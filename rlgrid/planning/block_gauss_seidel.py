@@ -1,179 +1,33 @@
-"""The stencil of a model, and the method that uses it: block Gauss-Seidel, outwards from where reward comes in.
+"""Block Gauss-Seidel: sweeps over a stencil, outwards from where reward comes in.
 
-Seen from where each stands, the rows of most cells of a grid are alike: a thousand by a thousand cells with walls at
-random have some twenty patterns. A pattern says how far away neighbours are and how each action weighs their values. So
-of a state only its pattern's number, its value and its neighbours' places are kept, no rows of outcomes. Staying is
-solved for, so that a long wait in front of a wall takes no sweeps.
+Passes stay within a window of blocks of cells that still move. Below discount 1 the values are certified by how far a
+backup moves them; at discount 1 by the theorem of :mod:`rlgrid.planning.inductive_proof`, without a look at the graph.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
-from numpy.typing import NDArray
 
-from rlgrid.arrays import Bools, Floats, Ints
-from rlgrid.kernels.stencil import (
-    BLOCK,
-    Stencil,
-    find_patterns,
-    guess,
-    lay_out,
-    link_blocks,
-    order_states,
-    relax,
-    residual,
-)
-from rlgrid.kernels.sweeps import NO_WEIGHT, Accuracy, Rows, error_bound, slack, sweep
-from rlgrid.planning.certificate import UNIT, accuracy_of, certified
+from rlgrid.arrays import Floats
+from rlgrid.kernels.stencil import Stencil, guess, relax, residual
+from rlgrid.kernels.sweeps import OUTWARD, error_bound, slack, sweep
+from rlgrid.models.tables import TIE
+from rlgrid.planning.certificate import certified
+from rlgrid.planning.inductive_proof import MOST_DEVIATION, bound_from_costs
 from rlgrid.planning.problem import MethodResult, Problem
+from rlgrid.planning.stencils import Grid
 
-#: More patterns, neighbours or actions than these make no stencil.
-MOST_PATTERNS, MOST_SIDES, MOST_ACTIONS = 4096, 16, 16
-
-#: Neighbours that a pattern has room for at least; numbers of actions and neighbours for which loops are unrolled.
-LEAST_SIDES, UNROLLED = 4, ((4, 4), (5, 4))
-
-#: Levels of patterns: states are ordered from the most rewarding one; where it cannot be reached, from the next; ...
-LEVELS = 8
-
-#: Blocks that can depend on one block.
-MOST_LINKS = 48
+#: Passes after which ``auto`` gives it up: values then go round in circles for long.
+MOST_PASSES = 2_000
 
 #: Passes between two chances to interrupt.
 PASSES = 64
 
+#: The margin of the two vectors around v at discount 1, in residuals of v.
+MARGIN = 8.0
 
-class Grid(NamedTuple):
-    """A stencil with the states that it is made of."""
-
-    stencil: Stencil
-    order: NDArray[np.int32]  # [m] state at each place; all others have the value 0
-    links: NDArray[np.int32]  # [blocks, L]
-    accuracy: Accuracy
-
-
-class _Patterns(NamedTuple):
-    """The rows of P patterns with A actions, taken apart; a pattern has D neighbours at most."""
-
-    distance: Ints  # [P, D] to each neighbour; 0: there is none
-    reward: Floats  # [P, A]; -inf where the action is not available
-    continuation: Floats  # [P, A, D] discounted probability of each neighbour
-    staying: Floats  # [P, A] discounted probability of staying
-    stuck: Bools  # [P, A] nothing but staying, for ever, at discount 1: it would pay a negative reward without end
-
-
-def grid_of(problem: Problem) -> Grid | None:
-    """The stencil of a problem; ``None`` where its states are too different."""
-    rows, model = problem.rows, problem.model
-    n_states, n_actions = model.n_states, model.n_actions
-    if rows.first is not model.tables.first or problem.epsilon > 0 or n_actions > MOST_ACTIONS:
-        return None
-    pattern, example = np.empty(n_states, np.uint16), np.empty(MOST_PATTERNS, np.int32)
-    table, hashes = np.full(4 * MOST_PATTERNS, -1, np.int32), np.empty(MOST_PATTERNS, np.uint64)
-    found = find_patterns(rows.first, rows.next_state, rows.code, n_actions, table, hashes, example, pattern)
-    if found < 0:
-        return None
-    examples = _examples(rows, example[:found].astype(np.int64), n_actions)
-    patterns = _patterns(examples, example[:found].astype(np.int64), n_actions, problem.discount)
-    if patterns is None:
-        return None
-    level = _levels(patterns)
-    offsets = np.unique(patterns.distance[patterns.distance != 0])
-    leads = (patterns.distance[:, :, None] == offsets).any(axis=1)
-    order, place = np.empty(n_states, np.int32), np.full(n_states, -1, np.int32)
-    m = order_states(pattern, offsets, leads, level, order, place)
-    order = order[:m].copy()
-    stencil = _stencil(patterns, np.empty(m, np.uint16), np.empty((m, patterns.distance.shape[1]), np.int32))
-    lay_out(pattern, order, place, patterns.distance, stencil.pattern, stencil.neighbour)
-    links = np.full((-(-m // BLOCK), MOST_LINKS), -1, np.int32)
-    if not link_blocks(stencil.neighbour, links):
-        return None
-    return Grid(stencil, order, links, _accuracy(problem, examples, patterns))
-
-
-def _examples(rows: Rows, states: Ints, n_actions: int) -> Rows:
-    """The rows of one state for each pattern; their next states as distances."""
-    row = (states[:, None] * n_actions + np.arange(n_actions)).ravel()
-    length = rows.first[row + 1] - rows.first[row]
-    first = np.concatenate([np.zeros(1, np.int64), np.cumsum(length)])
-    outcome = np.repeat(rows.first[row] - first[:-1], length) + np.arange(first[-1])
-    distance = rows.next_state[outcome] - np.repeat(states.repeat(n_actions), length)
-    begin = np.arange(0, len(row) + 1, n_actions)
-    return Rows(begin, first, distance.astype(np.int32), rows.code[outcome], rows.reward_share, rows.continuation)
-
-
-def _patterns(examples: Rows, states: Ints, n_actions: int, discount: float) -> _Patterns | None:
-    n_patterns = len(states)
-    row = np.repeat(np.arange(n_patterns * n_actions), np.diff(examples.first))
-    pays, goes_on, distance = (
-        examples.reward_share[examples.code],
-        examples.continuation[examples.code],
-        examples.next_state,
-    )
-    reward = np.asarray(np.bincount(row, pays, n_patterns * n_actions), np.float64)
-    reward[np.diff(examples.first) == 0] = -np.inf
-    stays = np.where(distance == 0, goes_on, 0.0)
-    staying = np.asarray(np.bincount(row, stays, n_patterns * n_actions), np.float64)
-    moves = (distance != 0) & (goes_on > 0)
-    pairs, side = np.unique(np.stack([row[moves] // n_actions, distance[moves]]), axis=1, return_inverse=True)
-    first_pair = np.searchsorted(pairs[0], np.arange(n_patterns))
-    column = np.arange(pairs.shape[1]) - first_pair[pairs[0]]
-    n_sides = max(LEAST_SIDES, int(column.max(initial=0)) + 1)
-    if n_sides > MOST_SIDES:
-        return None
-    distances = np.zeros((n_patterns, n_sides), np.int64)
-    distances[pairs[0], column] = pairs[1]
-    weight = np.zeros((n_patterns * n_actions, n_sides))
-    np.add.at(weight, (row[moves], column[side.ravel()]), goes_on[moves])
-    leaving = np.bincount(row, (distance != 0) | (goes_on == 0), n_patterns * n_actions)
-    stuck = (discount == 1) & (leaving == 0) & (np.diff(examples.first) > 0)
-    if not (staying[~stuck] < 1.0).all():
-        return None  # it does leave, but so rarely that float64 cannot tell
-    shape = (n_patterns, n_actions)
-    continuation = weight.reshape(*shape, n_sides)
-    return _Patterns(distances, reward.reshape(shape), continuation, staying.reshape(shape), stuck.reshape(shape))
-
-
-def _levels(patterns: _Patterns) -> Ints:
-    """The level of each pattern, [P]: 0 for the one whose best action pays most if it could be repeated for ever.
-
-    -1: nothing is paid and nothing goes on, so the value is 0.
-    """
-    lasting = patterns.continuation.sum(axis=2) + patterns.staying
-    worth = np.where(patterns.reward > -np.inf, patterns.reward / np.maximum(1.0 - lasting, 1e-6), -np.inf).max(axis=1)
-    level = np.unique(-worth, return_inverse=True)[1].ravel()
-    ends = (lasting == 0).all(axis=1) & ((patterns.reward == 0) | (patterns.reward == -np.inf)).all(axis=1)
-    return np.where(ends, -1, np.minimum(level - level[~ends].min(initial=0), LEVELS - 1))
-
-
-def _stencil(patterns: _Patterns, pattern: NDArray[np.uint16], neighbour: NDArray[np.int32]) -> Stencil:
-    moving = np.where(patterns.stuck, 1.0, 1.0 - patterns.staying)
-    constant = np.where(patterns.stuck, -np.inf, patterns.reward / moving)
-    weight = np.where(patterns.stuck[:, :, None], 0.0, patterns.continuation / moving[:, :, None])
-    n_actions, n_sides = weight.shape[1:]
-    return Stencil(
-        constant=constant.ravel(),
-        weight=weight.reshape(-1, n_sides),
-        moving=moving.ravel(),
-        pattern=pattern,
-        neighbour=neighbour,
-        n_actions=n_actions,
-        actions=tuple(range(n_actions)) if (n_actions, n_sides) in UNROLLED else (),
-        sides=tuple(range(n_sides)) if (n_actions, n_sides) in UNROLLED else (),
-    )
-
-
-def _accuracy(problem: Problem, examples: Rows, patterns: _Patterns) -> Accuracy:
-    """The accuracy of :func:`residual`, which computes moving (constant + sum of weight v' - v).
-
-    To the roundings of a backup come those of the sums over equal neighbours, of 1 - stay, of the quotients and of the
-    sum over D neighbours, 2 D + 10 at most; errors of ``moving`` itself cancel but for |v|, hence the factor 2.
-    """
-    exact = accuracy_of(problem.model, examples, problem.discount, mixed=False)
-    more = (2 * patterns.distance.shape[1] + 10) * UNIT
-    return exact._replace(rounding=2.0 * (exact.rounding + more))
+#: Passes for each of these vectors, in those that finding v took, before they are given up.
+PATIENCE = 8
 
 
 def block_gauss_seidel(problem: Problem, grid: Grid, limit: int) -> MethodResult | None:
@@ -182,39 +36,125 @@ def block_gauss_seidel(problem: Problem, grid: Grid, limit: int) -> MethodResult
     Below discount 1 until the values are certified, else until only rounding moves them.
     """
     stencil, accuracy = grid.stencil, grid.accuracy
-    m, beta = len(grid.order), accuracy.contraction
-    v, choice = np.zeros(m + 1), np.full(m, -1, np.int32)
-    guess(stencil, v)
+    beta = accuracy.contraction
+    passes = _Passes(problem, grid, limit)
+    v = passes.first_values()
     theta = problem.tol * (1.0 - beta) / 4.0 if beta < 1.0 else problem.tol / 1e3
-    passes = 0
     while True:
-        active, low = np.ones(len(grid.links), np.bool_), 0
-        while low < len(active):
-            if passes >= limit:
-                return None
-            low, made = relax(stencil, v, choice, active, grid.links, low, theta, min(PASSES, limit - passes))
-            passes += made
-            if problem.on_sweep:
-                problem.report(passes, _all_states(problem, grid, v))
+        if not passes.settle(v, theta):
+            return None
         change, size = residual(stencil, v)
         rounding = slack(accuracy, size)
         if beta < 1.0 and error_bound(accuracy, change, size) <= problem.tol:
-            return MethodResult(_all_states(problem, grid, v), error_bound(accuracy, change, size), passes)
+            return MethodResult(passes.all_states(v), error_bound(accuracy, change, size), passes.made)
         if change <= 2.0 * rounding:
-            return _swept(problem, _all_states(problem, grid, v), passes)
+            return _swept(problem, passes.all_states(v), passes.made)
         theta = max(min(theta, change) / 8.0, rounding / 16.0)
+
+
+def proved_at_discount_1(problem: Problem, grid: Grid, limit: int) -> MethodResult | None:
+    """Values at discount 1 with a proven bound, at most ``tol`` where float64 can; ``None`` where there is no proof.
+
+    Then the optimum may be infinite, cells between which one can move for free may be worth less than they seem, or
+    rewards of both signs may be too close to each other.
+    """
+    if not (grid.ends and grid.costs.some):
+        return None
+    stencil, accuracy = grid.stencil, grid.accuracy
+    passes = _Passes(problem, grid, limit)
+    v = passes.first_values()
+    theta = _first_change(problem, grid, v)
+    while passes.settle(v, theta):
+        change, size = residual(stencil, v)
+        rounding = slack(accuracy, size)
+        if not size < np.inf:
+            return None
+        bound = bound_from_costs(grid.costs, OUTWARD * (change + rounding), float(v.min()))
+        if bound == np.inf and grid.costs.deviation <= MOST_DEVIATION:
+            bound = _bound_from_neighbours(grid, passes, v, change, rounding)
+        if bound <= problem.tol or change <= 2.0 * rounding:
+            ties = 4.0 * (change + rounding + TIE * (accuracy.reward + size))
+            return (
+                None
+                if bound == np.inf
+                else MethodResult(passes.all_states(v), bound, passes.made, surely_ends=ties < grid.costs.closed)
+            )
+        theta = max(min(theta, change) * min(0.125, problem.tol / (4.0 * bound)), rounding / 16.0)
+    return None
+
+
+def _first_change(problem: Problem, grid: Grid, v: Floats) -> float:
+    """The change at which to look at the bound first, from first values: what they say of the length of episodes."""
+    cost = grid.costs.closed
+    if not 0 < cost < np.inf:
+        return problem.tol / 1e3
+    return 0.25 * problem.tol * cost / (cost + grid.costs.greatest - float(v.min()))
+
+
+def _bound_from_neighbours(grid: Grid, passes: _Passes, v: Floats, change: float, rounding: float) -> float:
+    """A bound on |v - v*| from the optima with a little more, and a little less, reward a step; infinity: no proof.
+
+    Where q_u + more <= u + moved and moved + rounding < more, u - q_u is positive; likewise for l.
+    """
+    more, far = MARGIN * (change + rounding), 0.0
+    limit, passes.limit = passes.limit, min(passes.limit, (1 + PATIENCE) * passes.made + PASSES)
+    for side in (more, -more):
+        w = v.copy()
+        if not passes.settle(w, more / (2.0 * MARGIN), side):
+            far = np.inf
+            break
+        moved, size = residual(with_more(grid.stencil, side), w)
+        if not moved + slack(grid.accuracy, size) < more / OUTWARD:
+            far = np.inf
+            break
+        far = max(far, float(np.abs(w - v).max()))
+    passes.limit = limit
+    return OUTWARD * far
+
+
+def with_more(stencil: Stencil, more: float) -> Stencil:
+    """The same with so much more reward in every step."""
+    return stencil._replace(constant=stencil.constant + more / stencil.moving)
 
 
 def _swept(problem: Problem, v: Floats, passes: int) -> MethodResult:
     """The result of one more sweep over all outcomes, whose rounding errors are smaller: as close as float64 comes."""
     out, accuracy = np.empty_like(v), problem.accuracy
-    change, size = sweep(problem.rows, NO_WEIGHT, 0.0, v, out)
-    return MethodResult(
-        out, certified(problem.model, accuracy, accuracy.contraction * change, size, problem.tol), passes
-    )
+    change, size = sweep(problem.rows, problem.weight, problem.epsilon, v, out)
+    bound = certified(problem.model, accuracy, accuracy.contraction * change, size, problem.tol)
+    return MethodResult(out, bound, passes)
 
 
-def _all_states(problem: Problem, grid: Grid, v: Floats) -> Floats:
-    values = np.zeros(problem.n_states)
-    values[grid.order] = v[:-1]
-    return values
+class _Passes:
+    """Passes over a stencil, counted."""
+
+    def __init__(self, problem: Problem, grid: Grid, limit: int) -> None:
+        self.problem, self.grid, self.limit, self.made = problem, grid, limit, 0
+        self._choice = np.full(len(grid.order), -1, np.int32)
+
+    def first_values(self) -> Floats:
+        """A first guess, [m + 1]; the last one is that of all states that are worth 0."""
+        v = np.zeros(len(self.grid.order) + 1)
+        guess(self.grid.stencil, v)
+        return v
+
+    def settle(self, v: Floats, theta: float, more: float = 0.0) -> bool:
+        """Sweep until no state moves by more than theta, with ``more`` reward a step; False where the limit is met."""
+        links = self.grid.links
+        stencil = with_more(self.grid.stencil, more) if more != 0.0 else self.grid.stencil
+        active, low = np.ones(len(links), np.bool_), 0
+        while low < len(active):
+            if self.made >= self.limit:
+                return False
+            most = min(PASSES, self.limit - self.made)
+            low, made = relax(stencil, v, self._choice, active, links, low, theta, most)
+            self.made += made
+            if self.problem.on_sweep and more == 0.0:
+                self.problem.report(self.made, self.all_states(v))
+        return True
+
+    def all_states(self, v: Floats) -> Floats:
+        """Values [m + 1] in the order of the passes, for all states."""
+        values = np.zeros(self.problem.n_states)
+        values[self.grid.order] = v[:-1]
+        return values

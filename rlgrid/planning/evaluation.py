@@ -15,19 +15,24 @@ from rlgrid.kernels.sweeps import OUTWARD, Rows, error_bound, row_values, slack,
 from rlgrid.models.checks import check_policy, resolve_discount
 from rlgrid.models.model import Source, as_model
 from rlgrid.planning.average_reward import average_reward
+from rlgrid.planning.block_gauss_seidel import MOST_PASSES, block_gauss_seidel, proved_at_discount_1
 from rlgrid.planning.chain import chain_of, undiscounted_values, values_of_weights
 from rlgrid.planning.fractions import policy_fractions
 from rlgrid.planning.graph import edges, rows_at
 from rlgrid.planning.linear_system import policy_values
 from rlgrid.planning.plan import ActionTables, Plan
 from rlgrid.planning.problem import MAX_SWEEPS, MethodResult, OnSweep, Problem, check_limits
+from rlgrid.planning.stencils import grid_of
 from rlgrid.planning.sweeping import gauss_seidel, value_iteration
+
+#: States up to which a direct solve is fast.
+DIRECT_STATES = 2_000
 
 
 def evaluate_policy(
     source: Source,
     policy: ArrayLike,
-    method: str = "direct",
+    method: str = "auto",
     *,
     discount: float | None = None,
     tol: float = 1e-8,
@@ -48,9 +53,11 @@ def evaluate_policy(
         source: a world, a model, or an environment with a toy-text ``P``.
         policy: probabilities [S, A]; actions [S], by number or name; a map of letters or arrows, as ``rlgrid solve``
             prints it; or "uniform", which is every available action alike.
-        method: ``direct`` (a sparse linear system), ``sweeps`` (synchronous, from v = 0: iterative policy evaluation,
-            Sutton & Barto 2e, Sec. 4.1; Zhao, Alg. 4.3), ``sweeps_in_place`` (states in order, with the newest values),
-            or ``average_reward``: the mean reward a step is then ``plan.gain``, as with :func:`rlgrid.solve`.
+        method: ``auto`` takes the fastest one for the problem's size. ``direct`` (a sparse linear system),
+            ``block_gauss_seidel`` (for large grids, outwards from where reward comes in), ``sweeps`` (synchronous, from
+            v = 0: iterative policy evaluation, Sutton & Barto 2e, Sec. 4.1; Zhao, Alg. 4.3), ``sweeps_in_place``
+            (states in order, with the newest values), or ``average_reward``: the mean reward a step is then
+            ``plan.gain``, as with :func:`rlgrid.solve`.
         discount: by default the model's own, else 0.99.
         tol: the largest ``bound`` to accept below discount 1. At discount 1 sweeps go on until only rounding moves the
             values, and ``bound`` is what can be proven.
@@ -91,7 +98,7 @@ def evaluate_policy(
         bound=result.bound,
         iterations=result.iterations,
         discount=gamma,
-        method="direct" if exact else method,
+        method="direct" if exact else result.method or method,
         epsilon=0.0,
         horizon=None,
         tables=partial(_action_tables, problem, result, checked),
@@ -141,6 +148,27 @@ def _direct(problem: Problem) -> MethodResult:
     return MethodResult(v, bound, 1)
 
 
+def _auto(problem: Problem) -> MethodResult:
+    """A direct solve of small problems, block Gauss-Seidel on large grids, and a direct solve where that fails."""
+    found = None
+    if problem.n_states > DIRECT_STATES:
+        found = _blocks(replace(problem, max_sweeps=min(MOST_PASSES, problem.max_sweeps)))
+    return _direct(problem)._replace(method="direct") if found is None else found._replace(method="block_gauss_seidel")
+
+
+def _blocks_or_direct(problem: Problem) -> MethodResult:
+    return _blocks(problem) or _direct(problem)
+
+
+def _blocks(problem: Problem) -> MethodResult | None:
+    """Block Gauss-Seidel; ``None`` where a state leads to too many others, or nothing is proven without the graph."""
+    grid = grid_of(problem)
+    if grid is None:
+        return None
+    sweep_blocks = proved_at_discount_1 if problem.discount == 1 else block_gauss_seidel
+    return sweep_blocks(problem, grid, problem.max_sweeps)
+
+
 def _swept(method: Callable[[Problem], MethodResult], problem: Problem) -> MethodResult:
     """Sweeps; at discount 1 over the states with a finite value, whose bound is the distance to a direct solve."""
     if problem.discount < 1:
@@ -169,7 +197,9 @@ def _swept(method: Callable[[Problem], MethodResult], problem: Problem) -> Metho
 
 
 EVALUATIONS: dict[str, Callable[[Problem], MethodResult]] = {
+    "auto": _auto,
     "direct": _direct,
+    "block_gauss_seidel": _blocks_or_direct,
     "sweeps": partial(_swept, value_iteration),
     "sweeps_in_place": partial(_swept, gauss_seidel),
     "average_reward": average_reward,

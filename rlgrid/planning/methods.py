@@ -8,9 +8,10 @@ from math import log
 from typing import NamedTuple
 
 from rlgrid.planning.average_reward import average_reward
-from rlgrid.planning.block_gauss_seidel import block_gauss_seidel, grid_of
+from rlgrid.planning.block_gauss_seidel import MOST_PASSES, block_gauss_seidel, proved_at_discount_1
 from rlgrid.planning.policy_iteration import linear_programming, policy_iteration, truncated_policy_iteration
 from rlgrid.planning.problem import MethodResult, Problem, gave_up
+from rlgrid.planning.stencils import grid_of
 from rlgrid.planning.sweeping import backward_induction, gauss_seidel, prioritized_sweeping, value_iteration
 
 #: Outcomes that value iteration may look at, in all its sweeps, before a direct solve is faster.
@@ -18,9 +19,6 @@ QUICK_OUTCOMES = 100_000
 
 #: States up to which direct solves are fast whatever the discount, and up to which they can be done.
 DIRECT_STATES, MOST_DIRECT_STATES = 2_000, 200_000
-
-#: Passes over a stencil after which ``auto`` gives it up: values then go round in circles for long.
-MOST_PASSES = 2_000
 
 
 class Criterion(Enum):
@@ -37,6 +35,7 @@ class Method(NamedTuple):
     solve: Callable[[Problem], MethodResult]
     criterion: Criterion = Criterion.DISCOUNTED
     improves: bool = False  # policies, beginning with a given one
+    at_once: Callable[[Problem], MethodResult | None] | None = None  # at discount 1: an attempt without the graph
 
 
 def auto(problem: Problem) -> MethodResult:
@@ -55,6 +54,18 @@ def auto(problem: Problem) -> MethodResult:
     return _solve_by("policy_iteration" if problem.n_states <= MOST_DIRECT_STATES else "gauss_seidel", problem)
 
 
+def auto_at_once(problem: Problem) -> MethodResult | None:
+    """Large grids at discount 1 by block Gauss-Seidel, with its own proof; ``None`` where the graph has to be known."""
+    found = blocks_at_once(problem) if problem.n_states > DIRECT_STATES else None
+    return found and found._replace(method="block_gauss_seidel")
+
+
+def blocks_at_once(problem: Problem) -> MethodResult | None:
+    """Block Gauss-Seidel at discount 1; ``None`` where there is no stencil, or no proof without the graph."""
+    grid = grid_of(problem)
+    return proved_at_discount_1(problem, grid, min(MOST_PASSES, problem.max_sweeps)) if grid else None
+
+
 def _sweeps_needed(problem: Problem) -> float:
     """About how many sweeps value iteration takes; more than are quick at discount 1."""
     beta = problem.accuracy.contraction
@@ -64,7 +75,7 @@ def _sweeps_needed(problem: Problem) -> float:
 
 
 def blocks_or_states(problem: Problem) -> MethodResult:
-    """Block Gauss-Seidel; plain Gauss-Seidel where cells are too different for a stencil, or epsilon is above 0."""
+    """Block Gauss-Seidel; plain Gauss-Seidel where cells are too different for a stencil."""
     grid = grid_of(problem)
     if grid is None:
         return _solve_by("gauss_seidel", problem)
@@ -79,10 +90,10 @@ def _solve_by(name: str, problem: Problem) -> MethodResult:
 
 
 METHODS: dict[str, Method] = {
-    "auto": Method(auto),
+    "auto": Method(auto, at_once=auto_at_once),
     "value_iteration": Method(value_iteration),
     "gauss_seidel": Method(gauss_seidel),
-    "block_gauss_seidel": Method(blocks_or_states),
+    "block_gauss_seidel": Method(blocks_or_states, at_once=blocks_at_once),
     "prioritized_sweeping": Method(prioritized_sweeping),
     "policy_iteration": Method(policy_iteration, improves=True),
     "truncated_policy_iteration": Method(truncated_policy_iteration, improves=True),

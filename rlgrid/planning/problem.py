@@ -114,6 +114,7 @@ class MethodResult(NamedTuple):
     method: str = ""  # where another one than was asked for did the work
     gain: float | None = None  # the best mean reward a step, where that was sought; v is then relative, and [S]
     choice: Ints | None = None  # [S] with a gain: greedy row of the model; -1 where no start leads
+    surely_ends: bool = False  # every choice of actions that are the best but for rounding ends from everywhere
 
 
 def check_limits(tol: float, on_limit: str, **counts: int) -> None:

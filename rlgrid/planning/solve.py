@@ -109,11 +109,15 @@ def solve(
         horizon = _checked_horizon(model, horizon)
     gamma = resolve_discount(discount, model.discount)
     rows = rows_at(model, gamma)
-    collapsed = collapse(model, rows, epsilon) if gamma == 1 and criterion == Criterion.DISCOUNTED else None
-    solved = rows if collapsed is None else collapsed.rows
     problem = Problem(
-        model, solved, gamma, collapsed, epsilon, tol, max_sweeps, on_sweep, evaluation_sweeps, horizon, on_limit
+        model, rows, gamma, None, epsilon, tol, max_sweeps, on_sweep, evaluation_sweeps, horizon, on_limit
     )
+    if gamma == 1 and criterion == Criterion.DISCOUNTED:
+        at_once = None if exact else METHODS[method].at_once
+        if at_once is not None and (result := at_once(problem)) is not None:
+            return _plan(problem, method, result)
+        collapsed = collapse(model, rows, epsilon)
+        problem = replace(problem, rows=collapsed.rows, collapsed=collapsed)
     if first_policy is not None:
         problem = replace(problem, first=_first_policy(problem, check_policy(model, first_policy)))
     if exact:
@@ -182,8 +186,9 @@ def _action_tables(problem: Problem, result: MethodResult, bound: float) -> Acti
     near = 2.0 * OUTWARD * error
     choice = np.full(problem.n_states, -1)
     choose_rows(problem.rows, problem.epsilon, base, choice, TIE, near)
+    if problem.discount == 1 and problem.horizon is None and problem.epsilon == 0 and not result.surely_ends:
+        choice = ending_choice(problem.rows, choice, base)
     if problem.collapsed is not None:
-        choice = ending_choice(problem.rows, choice, base) if problem.epsilon == 0 else choice
         choice = expand(problem.collapsed, rows, choice)
     q = np.empty((model.n_states, model.n_actions))
     row_values(rows, problem.values(base), q.ravel())

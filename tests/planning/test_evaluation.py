@@ -219,7 +219,7 @@ def test_the_mean_reward_a_step_of_a_policy() -> None:
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"method": "sweep"}, 'method: found "sweep", did you mean "sweeps"? Allowed: direct, sweeps'),
+        ({"method": "sweep"}, 'method: found "sweep", did you mean "sweeps"? Allowed: auto, direct'),
         ({"on_limit": "stop"}, 'on_limit: found "stop"; allowed: raise, return'),
         ({"tol": float("inf")}, "tol: found inf; allowed: above 0, and finite"),
         ({"discount": 1.5}, "discount: found 1.5; allowed: 0 to 1"),
