@@ -16,7 +16,6 @@ from rlgrid.kernels.sweeps import (
     Accuracy,
     Rows,
     count_steps,
-    error_bound,
     measure,
     raise_steps,
     slack,
@@ -27,7 +26,7 @@ from rlgrid.models.tables import ROW_SUM_TOLERANCE
 from rlgrid.planning.graph import closed_rows, end_components, values_of_rows
 
 #: No more sweeps than this for the expected steps, however small the model.
-MOST_SWEEPS = 1_000_000
+MOST_SWEEPS = 20_000
 
 #: Unit roundoff of float64.
 UNIT = 2.0**-53
@@ -41,19 +40,14 @@ NEARLY = (1e-7, 1e-10, 1e-13, 1e-15)
 
 #: Outcomes to look at for the expected steps to an end, whatever finding the values took, before these are given up:
 #: some seconds.
-MOST_OUTCOMES = 2**31
+MOST_OUTCOMES = 2**29
 
 
 def accuracy_of(model: TabularModel, rows: Rows, discount: float, *, mixed: bool) -> Accuracy:
-    """How accurate a backup of these rows is; ``mixed`` where it averages over the rows of a state.
-
-    An outcome's terms carry at most 6 roundings (of probability, reward or discount, two products, and a weight), a
-    row of n outcomes 2 n additions, a mixture of A rows A + 4 more operations. k roundings make a relative error of
-    at most k u / (1 - k u) (Higham, Accuracy and Stability of Numerical Algorithms, Lemma 3.1).
-    """
+    """How accurate a backup of these rows is; ``mixed`` where it averages over the rows of a state."""
     continuation, reward, longest, widest = measure(rows)
-    k = (6 + 2 * longest + (widest + 4 if mixed else 0)) * UNIT
-    accuracy = Accuracy(continuation * (1 + 2 * k), reward * (1 + 2 * k), k / (1 - k))
+    rounding = rounding_of(longest, widest if mixed else 0)
+    accuracy = Accuracy(continuation * (1 + 2 * rounding), reward * (1 + 2 * rounding), rounding)
     if discount == 1 and continuation > 1 - 2 * ROW_SUM_TOLERANCE:  # such a row goes on for sure, whatever its sum says
         accuracy = accuracy._replace(contraction=max(1.0, accuracy.contraction))
     if not accuracy.reward <= 1e150:
@@ -61,15 +55,15 @@ def accuracy_of(model: TabularModel, rows: Rows, discount: float, *, mixed: bool
     return accuracy
 
 
-def certified(model: TabularModel, accuracy: Accuracy, change: float, size: float, tol: float) -> float:
-    """The error bound, where it can be had and is within the tolerance; infinite at discount 1."""
-    if accuracy.contraction >= 1:
-        return np.inf
-    bound = error_bound(accuracy, change, size)
-    if bound <= tol:
-        return bound
-    least = 2 * error_bound(accuracy, 0.0, size)
-    raise InputError(f"{model.name}: tol {tol:g} cannot be certified in float64; allowed: at least about {least:.1g}")
+def rounding_of(longest: int, widest: int) -> float:
+    """Relative rounding error of a backup over rows of so many outcomes, and a mixture of so many rows (0: of none).
+
+    An outcome's terms carry at most 6 roundings (of probability, reward or discount, two products, and a weight), a
+    row of n outcomes 2 n additions, a mixture of A rows A + 4 more operations. k roundings make a relative error of
+    at most k u / (1 - k u) (Higham, Accuracy and Stability of Numerical Algorithms, Lemma 3.1).
+    """
+    k = (6 + 2 * longest + (widest + 4 if widest else 0)) * UNIT
+    return k / (1 - k)
 
 
 def enclosure(rows: Rows, accuracy: Accuracy, epsilon: float, v: Floats, sweeps: int) -> float:

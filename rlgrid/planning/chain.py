@@ -48,7 +48,8 @@ class Values(NamedTuple):
 
     v: Floats  # [S] at discount 1 -inf, inf or nan (undefined) where an endless class that pays or costs may be entered
     scale: Floats  # [S] what is collected in absolute value; 0 where v is not finite
-    error: float  # of each finite entry of v, relative to its scale, at most
+    error: float  # of each finite value, relative to its scale, at most
+    elimination: Elimination  # of the states that were solved for
 
     @property
     def bound(self) -> float:
@@ -134,4 +135,4 @@ def _collected(elimination: Elimination, rows: Rows, weight: Floats) -> Values:
         for side in (1.0, -1.0)
     )
     of_sums = (float(outcomes.max(initial=0)) + 4.0) * UNIT
-    return Values(gains - losses, gains + losses, elimination.error + of_sums)
+    return Values(gains - losses, gains + losses, elimination.error + of_sums, elimination)

@@ -216,7 +216,7 @@ def _action_tables(problem: Problem, result: MethodResult, policy: Floats) -> Ac
     best = q.max(axis=1, keepdims=True)
     with np.errstate(invalid="ignore"):  # infinities of one sign
         greedy = (q == best) | (q >= best - 2.0 * OUTWARD * error)
-    return ActionTables(q, policy, greedy)
+    return ActionTables(q, policy, greedy, np.zeros(len(policy), np.bool_))
 
 
 def action_values(rows: Rows, v: Floats) -> Floats:

@@ -9,6 +9,7 @@ into the system, and the greedy choice at them no longer changes.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from math import frexp, gcd, lcm, ldexp
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -20,6 +21,7 @@ from rlgrid.errors import InputError
 from rlgrid.kernels.sweeps import Rows
 from rlgrid.models.model import TabularModel
 from rlgrid.planning.chain import chain_of, limits
+from rlgrid.planning.policy_iteration import policy_iterations
 from rlgrid.planning.problem import Problem
 from rlgrid.planning.undiscounted import Collapsed, expand
 
@@ -118,18 +120,44 @@ def policy_fractions(problem: Problem) -> PolicyFractions:
     Raises:
         InputError: where there are too many states, or the values have too many digits.
     """
-    model, gamma = problem.model, Fraction(repr(problem.discount))
-    check_size(model)
-    v, kept = np.zeros(model.n_states), np.ones(model.n_states, np.bool_)
-    if gamma == 1:
-        v, kept = limits(chain_of(model, problem.policy))
-    integers = integer_rows(model, problem.rows, gamma)
+    check_size(problem.model)
+    integers = integer_rows(problem.model, problem.rows, Fraction(repr(problem.discount)))
     share = [Fraction(repr(p)) for p in problem.weight.tolist()]
+    taken = [[(row, share[row.row]) for row in of_state if share[row.row]] for of_state in integers.of_state]
+    totals = [sum((p for _, p in of_state), Fraction(0)) for of_state in taken]
+    taken = [[(row, p / total) for row, p in of_state] for of_state, total in zip(taken, totals, strict=True)]
+    return _policy_fractions(problem, integers, taken)
+
+
+def not_optimal(problem: Problem, model_rows: Rows, policy: Floats) -> Bools:
+    """States [S] in which the value of a policy [S, A] that a plan found is not v*, in fractions.
+
+    The policy takes one action, mixed with epsilon times the uniform policy.
+
+    Raises:
+        InputError: where there are too many states, or the values have too many digits.
+    """
+    model, epsilon = problem.model, Fraction(repr(problem.epsilon))
+    check_size(model)
+    best = optimal_fractions(problem, model_rows, policy_iterations(problem).choice)
+    integers = integer_rows(model, model_rows, Fraction(repr(problem.discount)))
+    choice = (policy.argmax(axis=1) + model.n_actions * np.arange(model.n_states)).tolist()
+    taken = [_soft(of_state, row, epsilon) for of_state, row in zip(integers.of_state, choice, strict=True)]
+    own = _policy_fractions(replace(problem, rows=model_rows, collapsed=None, weight=policy.ravel()), integers, taken)
+    return np.array([x != y for x, y in zip(own.exact_v, best.exact_v, strict=True)])
+
+
+def _policy_fractions(
+    problem: Problem, integers: IntegerRows, taken: list[list[tuple[IntegerRow, Fraction]]]
+) -> PolicyFractions:
+    """v_pi of the policy that takes some rows of each state with these probabilities."""
+    model = problem.model
+    v, kept = np.zeros(model.n_states), np.ones(model.n_states, np.bool_)
+    if problem.discount == 1:
+        v, kept = limits(chain_of(model, problem.policy))
     system = _System([], [], [])
-    for s, (scale, of_state) in enumerate(zip(integers.scale, integers.of_state, strict=True)):
-        total = sum((share[row.row] for row in of_state), Fraction(0))
-        taken = [(row, share[row.row] / total) for row in of_state if share[row.row]] if kept[s] else []
-        _add_equation(system, s, scale, taken)
+    for s, (scale, of_state) in enumerate(zip(integers.scale, taken, strict=True)):
+        _add_equation(system, s, scale, of_state if kept[s] else [])
     values = _solve(system, model.name)
     exact_v = tuple(
         Fraction(numerator, values.denominator) if finite else None
@@ -256,9 +284,14 @@ def _system(rows: IntegerRows, choice: list[int], epsilon: Fraction) -> _System:
     """v = r + P v of the policy that takes its choice, or with probability epsilon any available row."""
     system = _System([], [], [])
     for s, (scale, of_state) in enumerate(zip(rows.scale, rows.of_state, strict=True)):
-        shares = [(row, epsilon / len(of_state) + (1 - epsilon) * (row.row == choice[s])) for row in of_state]
-        _add_equation(system, s, scale, [(row, share) for row, share in shares if share])
+        _add_equation(system, s, scale, _soft(of_state, choice[s], epsilon))
     return system
+
+
+def _soft(of_state: list[IntegerRow], chosen: int, epsilon: Fraction) -> list[tuple[IntegerRow, Fraction]]:
+    """The rows of a state that are taken, and how likely: the chosen one, or with probability epsilon any of them."""
+    shares = [(row, epsilon / len(of_state) + (1 - epsilon) * (row.row == chosen)) for row in of_state]
+    return [(row, share) for row, share in shares if share]
 
 
 def _add_equation(system: _System, state: int, scale: int, taken: list[tuple[IntegerRow, Fraction]]) -> None:

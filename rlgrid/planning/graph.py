@@ -38,6 +38,13 @@ def uniform_weights(rows: Rows) -> Floats:
     return usable.astype(np.float64) / np.repeat(count, np.diff(rows.begin))
 
 
+def soft_weights(rows: Rows, epsilon: float, choice: Ints) -> Floats:
+    """Probability of each row [R] under the (epsilon-soft) policy that chooses one row for each state."""
+    weight = epsilon * uniform_weights(rows) if epsilon else np.zeros(len(rows.first) - 1)
+    weight[choice] += 1.0 - epsilon
+    return weight
+
+
 def state_of_row(rows: Rows) -> Ints:
     """State to which each row belongs, [R]."""
     return np.repeat(np.arange(len(rows.begin) - 1), np.diff(rows.begin))

@@ -27,7 +27,13 @@ MOST_BYTES = 2**34
 FRACTION = "(-?[0-9]{1,4300}(/[1-9][0-9]{0,4299})?)?"
 
 #: Arrays of a plan: the kind of their numbers, as NumPy's ``dtype.kind`` says it, and their axes.
-_ARRAYS = {"v": ("f", "S"), "q": ("f", "SA"), "policy": ("f", "SA"), "optimal_actions": ("b", "SA")}
+_ARRAYS = {
+    "v": ("f", "S"),
+    "q": ("f", "SA"),
+    "policy": ("f", "SA"),
+    "optimal_actions": ("b", "SA"),
+    "undetermined": ("b", "S"),
+}
 
 #: Single values of a plan, with the kinds that each may have; and what may be missing.
 _VALUES = {
@@ -43,11 +49,12 @@ _OPTIONAL = ("horizon", "gain", "shape", "actions", "exact_v")
 
 
 class ActionTables(NamedTuple):
-    """What a plan says about actions, [S, A] each; :class:`Plan` explains them."""
+    """What a plan says about actions, [S, A] each but the last; :class:`Plan` explains them."""
 
     q: Floats
     policy: Floats
     optimal_actions: Bools
+    undetermined: Bools  # [S]
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,14 +64,20 @@ class Plan:
     Attributes:
         v: optimal values [S]; with a horizon, for that many steps to go.
         q: action values [S, A]; -inf where an action is not available.
-        policy: [S, A], one action in each state: the first of ``optimal_actions`` whose q is within 1e-12 of the best,
-            relative to the rewards and values that add up to it; mixed with epsilon times the uniform policy where
-            epsilon > 0. At discount 1, where waiting is free, the action leads to a cell that it pays to leave; and
-            where these actions would never end an episode, others that are as good and lead to an end take their
-            place. With a horizon it is the policy of the first step.
-        optimal_actions: bool [S, A], every action that the certified bound cannot rule out: those whose q is at
-            least max q - 2 bound, less rounding. All optimal actions are among them. Where the bound is
-            infinite, ``tol`` takes its place and nothing is proven. At discount 1 an action that only waits counts.
+        policy: [S, A], one action in each state; mixed with epsilon times the uniform policy where epsilon > 0. Up to
+            5,000 states it is optimal wherever float64 can tell, however small the values: improved until every other
+            action is certain to be worse, tied, or too close to tell. In larger models, and with a horizon, it is
+            greedy at v. Of equally good actions it takes the first; at discount 1, where waiting is free, one that
+            leads to a cell that it pays to leave, and where these actions would never end an episode, one that is as
+            good and leads to an end. With a horizon it is the policy of the first step.
+        optimal_actions: bool [S, A], every action that is not certain to be worse than the best; all optimal actions
+            are among them. Up to 5,000 states each value's own accuracy decides, and where nothing is undetermined
+            they are the optimal ones, no more and no less. Else it is the bound: those whose q is at least
+            max q - 2 bound, less rounding; where that is infinite, ``tol`` takes its place and nothing is proven.
+            At discount 1 an action that only waits counts.
+        undetermined: bool [S], states in which the policy may not be optimal: where another action is too close to
+            tell and no tie could be proven, and those from which the policy may come there. In all others its value
+            is the best, exactly. Up to 1,000 states fractions decide what float64 cannot.
         bound: proven bound on max |v - v*|, rounding included, both for the probabilities, rewards and discount as
             they are stored and for the numbers that these were rounded from. Infinite: none was found (discount 1).
         iterations: sweeps, policies, or pivots of the linear program.
@@ -84,6 +97,9 @@ class Plan:
     epsilon: float
     horizon: int | None
     tables: Callable[[], ActionTables] = field(repr=False)  # called when one is asked for: on large maps they take long
+    doubts: Callable[[ActionTables], Bools] | None = field(
+        default=None, repr=False
+    )  # a closer look, where it is asked for
     shape: tuple[int, int] | None = None
     actions: tuple[str, ...] | None = None
     exact_v: tuple[Fraction | None, ...] | None = field(default=None, repr=False)
@@ -104,6 +120,11 @@ class Plan:
     @property
     def optimal_actions(self) -> Bools:
         return self._tables.optimal_actions
+
+    @cached_property
+    def undetermined(self) -> Bools:
+        doubtful = self._tables.undetermined
+        return doubtful if self.doubts is None or not doubtful.any() else self.doubts(self._tables)
 
     def save(self, path: PathName) -> None:
         """Write the plan as an npz archive without pickles, at once or not at all.

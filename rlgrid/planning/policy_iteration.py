@@ -7,9 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from rlgrid.arrays import Floats, Ints
-from rlgrid.kernels.sweeps import NO_WEIGHT, choose_rows, converged, iterate
+from rlgrid.kernels.sweeps import NO_WEIGHT, choose_rows, converged, error_bound, iterate
 from rlgrid.models.tables import TIE
-from rlgrid.planning.certificate import certified
 from rlgrid.planning.chain import values_of_weights
 from rlgrid.planning.graph import uniform_weights
 from rlgrid.planning.linear_program import basic_policy
@@ -85,7 +84,7 @@ def truncated_policy_iteration(problem: Problem) -> MethodResult:
         change, size = choose_rows(rows, epsilon, v, choice, TIE)
         if converged(accuracy, change, size, problem.tol):
             iterate(rows, NO_WEIGHT, epsilon, v, work, accuracy, -1.0, 1)
-            bound = certified(problem.model, accuracy, accuracy.contraction * change, size, problem.tol)
+            bound = error_bound(problem.accuracy, accuracy.contraction * change, size)
             return MethodResult(v, bound, k)
         weight = problem.soft(choice)
     return problem.at_limit(v, change, size, k)
@@ -108,5 +107,5 @@ def _values(problem: Problem, weight: Floats) -> Floats:
 def _result(problem: Problem, found: Improved, iterations: int) -> MethodResult:
     if not found.settled:
         return problem.at_limit(found.v, found.change, found.size, iterations)
-    bound = certified(problem.model, problem.accuracy, found.change, found.size, problem.tol)
+    bound = error_bound(problem.accuracy, found.change, found.size)
     return MethodResult(found.v, bound, iterations)

@@ -18,7 +18,7 @@ from rlgrid.errors import InputError, one_of, whole
 from rlgrid.kernels.sweeps import NO_WEIGHT, Accuracy, Rows, error_bound
 from rlgrid.models.model import TabularModel
 from rlgrid.planning.certificate import accuracy_of
-from rlgrid.planning.graph import uniform_weights
+from rlgrid.planning.graph import soft_weights
 from rlgrid.planning.undiscounted import Collapsed
 
 OnSweep: TypeAlias = Callable[[int, Floats], object]
@@ -97,11 +97,16 @@ class Problem:
             raise gave_up(self.max_sweeps)
         return MethodResult(v, error_bound(self.accuracy, change, size), iterations)
 
+    def of_model(self, v: Floats) -> Floats:
+        """Values [S] of the model for the states of the problem [Q]."""
+        if self.collapsed is None:
+            return v
+        _, first = np.unique(self.collapsed.number, return_index=True)
+        return v[first]
+
     def soft(self, choice: Ints) -> Floats:
         """Probability of each row [R] under the (epsilon-soft) policy that chooses one row for each state [Q]."""
-        weight = self.epsilon * uniform_weights(self.rows) if self.epsilon else np.zeros(len(self.rows.first) - 1)
-        weight[choice] += 1.0 - self.epsilon
-        return weight
+        return soft_weights(self.rows, self.epsilon, choice)
 
 
 class MethodResult(NamedTuple):

@@ -12,15 +12,17 @@ from functools import partial
 import numpy as np
 from numpy.typing import ArrayLike
 
-from rlgrid.arrays import Floats, Ints
+from rlgrid.arrays import Bools, Floats, Ints
 from rlgrid.errors import InputError, one_of, whole
 from rlgrid.kernels.sweeps import OUTWARD, Rows, choose_rows, row_values, slack
 from rlgrid.models.checks import check_policy, resolve_discount
 from rlgrid.models.model import Source, TabularModel, as_model
 from rlgrid.models.tables import TIE
 from rlgrid.planning.certificate import enclosure
-from rlgrid.planning.fractions import check_size, optimal_fractions
-from rlgrid.planning.graph import rows_at
+from rlgrid.planning.decision import MOST_STATES as MOST_DECIDED
+from rlgrid.planning.decision import Decision, decide, settle, upstream
+from rlgrid.planning.fractions import check_size, not_optimal, optimal_fractions
+from rlgrid.planning.graph import closed_rows, mean_rewards, rows_at
 from rlgrid.planning.methods import METHODS, Criterion
 from rlgrid.planning.plan import ActionTables, Plan
 from rlgrid.planning.policy_iteration import policy_iterations
@@ -116,14 +118,21 @@ def solve(
         at_once = None if exact else METHODS[method].at_once
         if at_once is not None and (result := at_once(problem)) is not None:
             return _plan(problem, method, result)
-        collapsed = collapse(model, rows, epsilon)
-        problem = replace(problem, rows=collapsed.rows, collapsed=collapsed)
+        problem = _collapsed(problem)
     if first_policy is not None:
         problem = replace(problem, first=_first_policy(problem, check_policy(model, first_policy)))
     if exact:
         return _fraction_plan(problem, rows)
     result = METHODS[method].solve(problem)
     return _average_plan(problem, method, result) if result.gain is not None else _plan(problem, method, result)
+
+
+def _collapsed(problem: Problem) -> Problem:
+    """The problem; at discount 1 with components that can be kept to for free as one state."""
+    if problem.discount < 1 or problem.collapsed is not None:
+        return problem
+    collapsed = collapse(problem.model, problem.rows, problem.epsilon)
+    return replace(problem, rows=collapsed.rows, collapsed=collapsed)
 
 
 def _first_policy(problem: Problem, policy: Floats) -> Floats:
@@ -161,39 +170,101 @@ def _checked_horizon(model: TabularModel, horizon: int | None) -> int:
 
 def _plan(problem: Problem, method: str, result: MethodResult) -> Plan:
     """From a method's result to a plan for the states and actions of the model."""
-    bound = result.bound
-    if problem.collapsed is not None and bound == np.inf:
-        bound = enclosure(problem.rows, problem.accuracy, problem.epsilon, result.v, result.iterations)
+    quiet = replace(problem, on_sweep=None, on_limit="raise", max_sweeps=MAX_SWEEPS, first=None)
+    unfinished = problem.on_limit == "return" and result.iterations >= problem.max_sweeps
+    if result.before is None and not result.bound <= problem.tol and not unfinished:
+        result = _certified(quiet, result)
     return Plan(
         v=problem.values(result.v),
-        bound=bound,
+        bound=result.bound,
         iterations=result.iterations,
         discount=problem.discount,
         method=result.method or method,
         epsilon=problem.epsilon,
         horizon=problem.horizon,
-        tables=partial(_action_tables, replace(problem, on_sweep=None), result, bound),
+        tables=partial(_action_tables, quiet, result),
+        doubts=partial(_doubts, quiet) if result.before is None else None,
         shape=problem.model.shape,
         actions=problem.model.actions,
     )
 
 
-def _action_tables(problem: Problem, result: MethodResult, bound: float) -> ActionTables:
-    """q, policy and optimal actions for the values that a method found, to within ``bound``."""
-    model, rows = problem.model, rows_at(problem.model, problem.discount)
+def _certified(problem: Problem, result: MethodResult) -> MethodResult:
+    """The result with a bound that the method could not give, or the values of the policy that they suggest.
+
+    Raises:
+        InputError: below discount 1, where the bound would be larger than the tolerance.
+    """
+    decision = _decided(problem, rows_at(problem.model, problem.discount), result.v)
+    if decision is not None and decision.certain:
+        bound = float(decision.error.max(initial=0.0))
+        distance = OUTWARD * float(np.abs(problem.values(result.v) - decision.v).max(initial=0.0))
+        if distance + bound <= problem.tol:
+            return result._replace(bound=distance + bound)
+        if bound <= problem.tol or problem.discount == 1:
+            return result._replace(v=problem.of_model(decision.v), bound=bound)
+    if problem.discount < 1:
+        raise InputError(
+            f"{problem.model.name}: tol {problem.tol:g} cannot be certified in float64; allowed: at least about "
+            f"{result.bound:.1g}"
+        )
+    return result._replace(
+        bound=enclosure(problem.rows, problem.accuracy, problem.epsilon, result.v, result.iterations)
+    )
+
+
+def _decided(problem: Problem, rows: Rows, v: Floats) -> Decision | None:
+    """The policy that values [Q] suggest, improved as far as float64 can tell; ``None`` for large models."""
+    if problem.model.n_states > MOST_DECIDED:
+        return None
+    scaled, settled = settle(problem.rows, problem.epsilon, v)
+    choice = _greedy_rows(replace(problem, rows=scaled), rows, settled, np.inf)
+    free = None
+    if problem.discount == 1:
+        inside = closed_rows(rows) & (mean_rewards(rows) == 0) if problem.collapsed is None else problem.collapsed.inside
+        free = np.logical_or.reduceat(inside, rows.begin[:-1])
+    return decide(problem.model, rows, problem.discount, problem.epsilon, choice, free)
+
+
+def _action_tables(problem: Problem, result: MethodResult) -> ActionTables:
+    """q, policy, optimal actions and states in doubt, for the values that a method found."""
+    model, rows, epsilon = problem.model, rows_at(problem.model, problem.discount), problem.epsilon
     base = result.v if result.before is None else result.before
-    error = bound + slack(problem.accuracy, float(np.abs(base).max())) if bound < np.inf else problem.tol
+    size = float(np.abs(base).max(initial=0.0))
+    error = result.bound + slack(problem.accuracy, size) if result.bound < np.inf else problem.tol
     near = 2.0 * OUTWARD * error
-    choice = np.full(problem.n_states, -1)
-    choose_rows(problem.rows, problem.epsilon, base, choice, TIE, near)
-    if problem.discount == 1 and problem.horizon is None and problem.epsilon == 0 and not result.surely_ends:
-        choice = ending_choice(problem.rows, choice, base)
-    if problem.collapsed is not None:
-        choice = expand(problem.collapsed, rows, choice)
-    q = np.empty((model.n_states, model.n_actions))
-    row_values(rows, problem.values(base), q.ravel())
+    decision = _decided(problem, rows, base) if result.before is None else None
+    if decision is None:
+        choice, q = _greedy_rows(problem, rows, base, near, result.surely_ends), np.empty((model.n_states, model.n_actions))
+        row_values(rows, problem.values(base), q.ravel())
+    else:
+        choice, q = decision.choice, decision.q.reshape(model.n_states, model.n_actions)
     optimal = q >= q.max(axis=1, keepdims=True) - near
-    return ActionTables(q, _policy(model, choice, problem.epsilon), optimal)
+    if decision is None:
+        doubtful = optimal.sum(axis=1) > 1
+    else:
+        doubtful = upstream(rows, epsilon, choice, decision.doubtful)
+        close = decision.close.reshape(q.shape)
+        optimal = close if decision.complete else optimal | close
+    return ActionTables(q, _policy(model, choice, epsilon), optimal, doubtful)
+
+
+def _greedy_rows(problem: Problem, rows: Rows, v: Floats, most: float, surely_ends: bool = False) -> Ints:
+    """The row of the model [S] that is greedy at values [Q]; of those equally good within ``most`` the first."""
+    choice = np.full(problem.n_states, -1)
+    choose_rows(problem.rows, problem.epsilon, v, choice, TIE, most)
+    if problem.discount == 1 and problem.horizon is None and problem.epsilon == 0 and not surely_ends:
+        choice = ending_choice(problem.rows, choice, v)
+    return choice if problem.collapsed is None else expand(problem.collapsed, rows, choice)
+
+
+def _doubts(problem: Problem, tables: ActionTables) -> Bools:
+    """States [S] in which the policy is not optimal, in fractions; those in doubt where that is too much work."""
+    rows = rows_at(problem.model, problem.discount)
+    try:
+        return not_optimal(_collapsed(problem), rows, tables.policy)
+    except InputError:
+        return tables.undetermined
 
 
 def _policy(model: TabularModel, choice: Ints, epsilon: float) -> Floats:
@@ -219,7 +290,13 @@ def _fraction_plan(problem: Problem, rows: Rows) -> Plan:
         method="policy_iteration",
         epsilon=problem.epsilon,
         horizon=None,
-        tables=partial(ActionTables, found.q, _policy(model, found.choice, problem.epsilon), found.optimal_actions),
+        tables=partial(
+            ActionTables,
+            found.q,
+            _policy(model, found.choice, problem.epsilon),
+            found.optimal_actions,
+            np.zeros(model.n_states, np.bool_),
+        ),
         shape=model.shape,
         actions=model.actions,
         exact_v=found.exact_v,
@@ -244,7 +321,7 @@ def _average_plan(problem: Problem, method: str, result: MethodResult) -> Plan:
         method=method,
         epsilon=problem.epsilon,
         horizon=None,
-        tables=partial(ActionTables, q, policy, optimal),
+        tables=partial(ActionTables, q, policy, optimal, optimal.sum(axis=1) > 1),
         shape=model.shape,
         actions=model.actions,
         gain=result.gain,

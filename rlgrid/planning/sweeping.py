@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from rlgrid.kernels.queue import back_up_first, empty_queue, fill_queue
-from rlgrid.kernels.sweeps import NO_WEIGHT, OUTWARD, converged, iterate, slack, sweep, sweep_in_place
-from rlgrid.planning.certificate import certified
+from rlgrid.kernels.sweeps import NO_WEIGHT, OUTWARD, converged, error_bound, iterate, slack, sweep, sweep_in_place
 from rlgrid.planning.graph import predecessors
 from rlgrid.planning.problem import MethodResult, Problem
 
@@ -25,7 +24,7 @@ def value_iteration(problem: Problem) -> MethodResult:
         done += n
         problem.report(done, v)
         if converged(accuracy, change, size, tol):
-            bound = certified(problem.model, accuracy, accuracy.contraction * change, size, tol)
+            bound = error_bound(problem.accuracy, accuracy.contraction * change, size)
             return MethodResult(v, bound, done)
     return problem.at_limit(v, accuracy.contraction * change, size, done)
 
@@ -52,7 +51,7 @@ def gauss_seidel(problem: Problem) -> MethodResult:
         change, size = sweep_in_place(problem.rows, problem.weight, problem.epsilon, v)
         problem.report(k, v)
         if converged(accuracy, change, size, tol):
-            return MethodResult(v, certified(problem.model, accuracy, accuracy.contraction * change, size, tol), k)
+            return MethodResult(v, error_bound(problem.accuracy, accuracy.contraction * change, size), k)
     return problem.at_limit(v, accuracy.contraction * change, size, k)
 
 
@@ -78,6 +77,6 @@ def prioritized_sweeping(problem: Problem) -> MethodResult:
             problem.report(k, v)
         change, size = sweep(rows, NO_WEIGHT, problem.epsilon, v, work)
         if converged(accuracy, change, size, problem.tol):
-            bound = certified(problem.model, accuracy, beta * change, size, problem.tol)
+            bound = error_bound(problem.accuracy, beta * change, size)
             return MethodResult(work, bound, max(k, 1))
         theta = max(min(theta, change) / 8.0, slack(accuracy, size) / 8.0)
