@@ -40,6 +40,9 @@ MOST_SWEEPS, SETTLED = 2_000, 1e-13
 #: Improvements after which the policy is taken as it is.
 MOST_IMPROVEMENTS = 100
 
+#: What an upper value is above that of its policy, relative, so that rounding does not hide it.
+ROOM = 2.0**-40
+
 #: The largest reward is brought to about this power of 2, so that values far from reward do not underflow.
 LARGEST = 900
 
@@ -50,15 +53,10 @@ class Decision(NamedTuple):
     choice: Ints  # [S] row of the model that is chosen
     q: Floats  # [R] action values of the policy
     v: Floats  # [S] values of the policy
-    error: Floats  # [S] how far these can be off
+    error: Floats  # [S] how far these can be off; where the decision is complete, how far from v*
     doubtful: Bools  # [S] states in which another action may be better
     close: Bools  # [R] actions that are not certain to be worse than the chosen one, itself among them
     complete: bool  # all optimal actions are certain to be among these
-
-    @property
-    def certain(self) -> bool:
-        """Whether the policy is optimal for certain."""
-        return not self.doubtful.any()
 
 
 class _Enclosed(NamedTuple):
@@ -118,14 +116,18 @@ def decide(
     doubtful[owner[in_question]] = True
     if free is not None:
         doubtful |= free & (found.v < found.error_v)
-    complete = not doubtful.any()
-    if not complete and epsilon == 0 and discount < 1:
+    complete, error = not doubtful.any(), found.error_v
+    if not complete and epsilon == 0:
         most = np.zeros(len(choice))
         np.maximum.at(most, owner[in_question], (high - low[choice][owner])[in_question])
-        candidates = _not_excluded(rows, found, most, available)
-        if candidates is not None:
-            close, complete = candidates, True
-    v, error, q = (np.ldexp(x, -power) for x in (found.v, found.error_v, q))
+        above = found.elimination.solve(most)
+        steps = found.elimination.solve(np.ones(len(choice)))
+        above = 2.0 * above + ROOM * float(above.max()) * steps
+        upper = _upper_values(rows, found, above)
+        complete = bool((upper <= (found.v + found.error_v + above)[owner])[available].all())
+        if complete:
+            close, error = available & (upper >= (found.v - found.error_v)[owner]), found.error_v + above
+    v, error, q = (np.ldexp(x, -power) for x in (found.v, error, q))
     return Decision(choice, q, v, error * OUTWARD + UNDERFLOW * (error > 0), doubtful, close, complete)
 
 
@@ -136,20 +138,16 @@ def _scaled(rows: Rows) -> tuple[Rows, int]:
     return rows._replace(reward_share=np.ldexp(rows.reward_share, power)), power
 
 
-def _not_excluded(rows: Rows, found: _Enclosed, most: Floats, available: Bools) -> Bools | None:
-    """Actions [R] that may be optimal, where those of some states may be better than the chosen one by ``most`` [S].
+def _upper_values(rows: Rows, found: _Enclosed, above: Floats) -> Floats:
+    """Action values [R] at u = v + error + ``above`` [S], rounded up. Where none is above u, v* is not either.
 
-    u = v + error + x, with x about twice what these advantages are worth, is at least v* if it is at least T u, which
-    is checked. ``None`` where it is not.
+    At discount 1 that holds too, as they are rounded up by more than nothing (:mod:`rlgrid.planning.certificate`).
     """
     owner = state_of_row(rows)
-    x = 2.0 * found.elimination.solve(most)
     ahead = np.empty(len(owner))
-    row_values(rows._replace(reward_share=np.zeros_like(rows.reward_share)), x, ahead)
-    upper = OUTWARD * (found.q + found.error + OUTWARD * ahead - found.v[owner]) + found.v[owner]
-    if not (upper <= (found.v + found.error_v + x)[owner])[available].all():
-        return None
-    return available & (upper >= (found.v - found.error_v)[owner])
+    row_values(rows._replace(reward_share=np.zeros_like(rows.reward_share)), above, ahead)
+    upper: Floats = OUTWARD * (found.q + found.error + OUTWARD * ahead - found.v[owner]) + found.v[owner]
+    return upper
 
 
 def upstream(rows: Rows, epsilon: float, choice: Ints, doubtful: Bools) -> Bools:
@@ -183,5 +181,5 @@ def _enclosed(model: TabularModel, rows: Rows, discount: float, weight: Floats) 
     most = 1.01 * found.elimination.solve(relative * scale + 4.0 * UNDERFLOW)
     error_v = np.where(scale > 0, np.minimum(most, found.error * scale + UNDERFLOW), 0.0)
     row_values(rows._replace(reward_share=np.zeros_like(rows.reward_share)), error_v, ahead)
-    error = np.where(np.diff(rows.first) > 0, OUTWARD * (ahead + rounding * size) + UNDERFLOW, 0.0)
+    error = np.where(np.diff(rows.first) > 0, OUTWARD * ahead + 1.5 * rounding * size + UNDERFLOW, 0.0)
     return _Enclosed(v, error_v, q, error, found.elimination)

@@ -21,7 +21,7 @@ from rlgrid.planning.fractions import policy_fractions
 from rlgrid.planning.graph import edges, rows_at
 from rlgrid.planning.linear_system import policy_values
 from rlgrid.planning.plan import ActionTables, Plan
-from rlgrid.planning.problem import MAX_SWEEPS, MethodResult, OnSweep, Problem, check_limits
+from rlgrid.planning.problem import MAX_SWEEPS, MethodResult, OnSweep, Problem, check_limits, uncertified
 from rlgrid.planning.stencils import grid_of
 from rlgrid.planning.sweeping import gauss_seidel, value_iteration
 
@@ -140,11 +140,10 @@ def _direct(problem: Problem) -> MethodResult:
     bound = error_bound(problem.accuracy, change, size)
     if not bound <= problem.tol:
         found = values_of_weights(model, rows, gamma, weight)
-        v, bound = found.v, min(bound, found.bound)
+        if found.bound < bound:
+            v, bound = found.v, found.bound
     if not bound <= problem.tol:
-        raise InputError(
-            f"{model.name}: tol {problem.tol:g} cannot be certified in float64; allowed: at least about {bound:.1g}"
-        )
+        raise uncertified(problem, bound)
     return MethodResult(v, bound, 1)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum
-from math import log
+from math import inf, log
 from typing import NamedTuple
 
 from rlgrid.planning.average_reward import average_reward
@@ -71,7 +71,7 @@ def _sweeps_needed(problem: Problem) -> float:
     beta = problem.accuracy.contraction
     if 0.0 < beta < 1.0:
         return log(problem.tol * (1.0 - beta)) / log(beta)
-    return 1.0 if beta == 0.0 else QUICK_OUTCOMES
+    return 1.0 if beta == 0.0 else inf
 
 
 def blocks_or_states(problem: Problem) -> MethodResult:

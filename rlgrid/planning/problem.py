@@ -132,6 +132,14 @@ def check_limits(tol: float, on_limit: str, **counts: int) -> None:
         whole(name, count)
 
 
+def uncertified(problem: Problem, bound: float) -> InputError:
+    """The sentence for values that are not certain to be within the tolerance, but only within ``bound``."""
+    other = f"at least about {bound:.1g}" if bound < np.inf else "a discount further from 1, or 1"
+    return InputError(
+        f"{problem.model.name}: tol {problem.tol:g} cannot be certified in float64; allowed: {other}, or exact=True"
+    )
+
+
 def gave_up(max_sweeps: int) -> InputError:
     """The sentence for an iteration that has not converged."""
     return InputError(

@@ -26,7 +26,7 @@ from rlgrid.planning.graph import closed_rows, mean_rewards, rows_at
 from rlgrid.planning.methods import METHODS, Criterion
 from rlgrid.planning.plan import ActionTables, Plan
 from rlgrid.planning.policy_iteration import policy_iterations
-from rlgrid.planning.problem import MAX_SWEEPS, MethodResult, OnSweep, Problem, check_limits
+from rlgrid.planning.problem import MAX_SWEEPS, MethodResult, OnSweep, Problem, check_limits, uncertified
 from rlgrid.planning.undiscounted import cells_in_words, collapse, ending_choice, expand, towards_an_end
 
 
@@ -195,19 +195,17 @@ def _certified(problem: Problem, result: MethodResult) -> MethodResult:
     Raises:
         InputError: below discount 1, where the bound would be larger than the tolerance.
     """
-    decision = _decided(problem, rows_at(problem.model, problem.discount), result.v)
-    if decision is not None and decision.certain:
+    decision, least = _decided(problem, rows_at(problem.model, problem.discount), result.v), result.bound
+    if decision is not None and decision.complete:
         bound = float(decision.error.max(initial=0.0))
         distance = OUTWARD * float(np.abs(problem.values(result.v) - decision.v).max(initial=0.0))
         if distance + bound <= problem.tol:
             return result._replace(bound=distance + bound)
         if bound <= problem.tol or problem.discount == 1:
             return result._replace(v=problem.of_model(decision.v), bound=bound)
+        least = min(least, bound)
     if problem.discount < 1:
-        raise InputError(
-            f"{problem.model.name}: tol {problem.tol:g} cannot be certified in float64; allowed: at least about "
-            f"{result.bound:.1g}"
-        )
+        raise uncertified(problem, least)
     return result._replace(
         bound=enclosure(problem.rows, problem.accuracy, problem.epsilon, result.v, result.iterations)
     )
