@@ -60,7 +60,7 @@ def solve(
         arrays = {"v": plan.v.tolist(), "policy": plan.policy.argmax(axis=1).tolist()}
         bound = plan.bound if plan.bound < float("inf") else None
         arrays |= {"exact_v": [str(v) for v in plan.exact_v]} if plan.exact_v is not None else {}
-        facts |= {"bound": bound, "actions": loaded.actions}
+        facts |= {"bound": bound, "undetermined": int(plan.undetermined.sum()), "actions": loaded.actions}
         facts |= starting if plan.gain is None else {"gain": plan.gain}
         facts |= {} if proof is None else {"certificate": {"bound": float(proof.bound), "proven": proof.proven}}
         return print_json(facts | arrays)
@@ -102,11 +102,21 @@ def plan_text(world: World, plan: Plan, starting: dict[str, float], width: int =
     shares = plan.optimal_actions / plan.optimal_actions.sum(axis=1, keepdims=True)
     parts = [f"{world.name}, {solved_for(plan)}: {plan.method}, {iterations}, {certified}"]
     parts += [value_map(world, plan.v, width=width), policy_map(world, shares, width)]
+    if plan.undetermined.any() and plan.gain is None:
+        parts.append(undetermined_text(world, plan))
     if plan.gain is None:
         limited = starting.get("value_within_limit")
         limit = "" if limited is None else f"; within its limit of {world.max_episode_steps} steps {limited:.6g}"
         parts.append(f"expected return from the start: {starting['value']:.6g}{limit}")
     return "\n\n".join(parts)
+
+
+def undetermined_text(world: World, plan: Plan) -> str:
+    """In how many cells the policy may not be optimal, and the first of them."""
+    cells = plan.undetermined.nonzero()[0]
+    row, column = divmod(int(cells[0]), world.shape[1])
+    many = "1 cell" if len(cells) == 1 else f"{len(cells):,} cells"
+    return f"the best action is undetermined in {many}; first: row {row + 1}, column {column + 1}"
 
 
 def solved_for(plan: Plan) -> str:
