@@ -219,7 +219,9 @@ def _decided(problem: Problem, rows: Rows, v: Floats) -> Decision | None:
     choice = _greedy_rows(replace(problem, rows=scaled), rows, settled, np.inf)
     free = None
     if problem.discount == 1:
-        inside = closed_rows(rows) & (mean_rewards(rows) == 0) if problem.collapsed is None else problem.collapsed.inside
+        inside = (
+            closed_rows(rows) & (mean_rewards(rows) == 0) if problem.collapsed is None else problem.collapsed.inside
+        )
         free = np.logical_or.reduceat(inside, rows.begin[:-1])
     return decide(problem.model, rows, problem.discount, problem.epsilon, choice, free)
 
@@ -233,7 +235,10 @@ def _action_tables(problem: Problem, result: MethodResult) -> ActionTables:
     near = 2.0 * OUTWARD * error
     decision = _decided(problem, rows, base) if result.before is None else None
     if decision is None:
-        choice, q = _greedy_rows(problem, rows, base, near, result.surely_ends), np.empty((model.n_states, model.n_actions))
+        choice, q = (
+            _greedy_rows(problem, rows, base, near, result.surely_ends),
+            np.empty((model.n_states, model.n_actions)),
+        )
         row_values(rows, problem.values(base), q.ravel())
     else:
         choice, q = decision.choice, decision.q.reshape(model.n_states, model.n_actions)

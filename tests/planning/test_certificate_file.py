@@ -81,7 +81,9 @@ def test_random_models_by_an_elimination_in_fractions(discount: float, epsilon: 
             continue
         certificate = certificate_of(model, plan, tmp_path / "certificate.json")
         assert is_true(certificate, solved(certificate))
-        assert Fraction(certificate["bound"]) <= 1e-6 and None not in certificate["values"]
+        # The values are floats: their rounding alone leaves a residual, which counts 1 / (1 - discount) times.
+        of_floats = float(np.abs(plan.v).max()) * 2.0**-50 / (1 - discount) if discount < 1 else 0.0
+        assert Fraction(certificate["bound"]) <= max(1e-6, of_floats) and None not in certificate["values"]
         tried += 1
     assert tried > 3
 
