@@ -16,7 +16,7 @@ from rlgrid.errors import InputError
 from rlgrid.files import write_whole
 from rlgrid.models.model import Source, TabularModel, as_model
 from rlgrid.planning.evaluation import EVALUATIONS
-from rlgrid.planning.exact_model import ExactStates, epsilon_soft, exact_states, integers, under_policy
+from rlgrid.planning.exact_model import ExactRow, ExactStates, epsilon_soft, exact_states, integers, under_policy
 from rlgrid.planning.plan import PathName, Plan
 from rlgrid.planning.proof import prove
 
@@ -64,11 +64,11 @@ def write_certificate(source: Source, plan: Plan, path: PathName) -> Certificate
     _check(model, plan)
     discount = Fraction(repr(plan.discount))
     states, policy = _problem(model, plan)
-    v, enough = _values(model, plan), plan.bound if plan.bound < np.inf else 0.0
+    v, enough = _values(model, plan), 2.0 * plan.bound if plan.bound < np.inf else 0.0
     lower, upper = prove(integers(states, discount), policy, v, enough, model.shape, strict=discount == 1)
     distances = [
         None if value is None or low is None or high is None else max(abs(value - low), abs(high - value))
-        for value, low, high in zip(v, lower.bounds, upper.bounds, strict=True)
+        for value, low, high in zip(v, lower, upper, strict=True)
     ]
     proven = [distance for distance in distances if distance is not None]
     if not proven:
@@ -81,9 +81,9 @@ def write_certificate(source: Source, plan: Plan, path: PathName) -> Certificate
         "discount": _text(discount),
         "bound": digits,
         "values": [None if near is None else _text(value) for value, near in zip(v, distances, strict=True)],
-        "lower": [_text(low) for low in lower.bounds],
-        "upper": [_text(high) for high in upper.bounds],
-        "policy": [None if lower.bounds[s] is None else [*rows][policy[s]] for s, rows in enumerate(states)],
+        "lower": [_text(low) for low in lower],
+        "upper": [_text(high) for high in upper],
+        "policy": [None if lower[s] is None else [*rows][policy[s]] for s, rows in enumerate(states)],
     }
     content = _content(facts, states)
     if len(content) > MOST_BYTES:
@@ -154,14 +154,14 @@ def _text(x: Fraction | None) -> str | None:
 
 def _content(facts: dict[str, object], states: ExactStates) -> bytes:
     """The file: a line for each fact, and one for each state."""
+    known: dict[int, tuple[str | None, list[str | None]]] = {}
+
+    def row_as_json(row: ExactRow) -> list[object]:
+        if id(row.odds) not in known:
+            known[id(row.odds)] = _text(row.odds.reward), [_text(p) for p in row.odds.probabilities]
+        reward, probabilities = known[id(row.odds)]
+        return [reward, [list(outcome) for outcome in zip(row.next_states, probabilities, row.odds.ends, strict=True)]]
+
     lines = [f"{json.dumps(key)}: {json.dumps(value)}" for key, value in facts.items()]
-    rows = [
-        json.dumps(
-            {
-                name: [_text(row.reward), [[t, _text(p), ends] for t, p, ends in row.outcomes]]
-                for name, row in of_state.items()
-            }
-        )
-        for of_state in states
-    ]
+    rows = [json.dumps({name: row_as_json(row) for name, row in of_state.items()}) for of_state in states]
     return ("{\n" + ",\n".join([*lines, '"states": [\n' + ",\n".join(rows) + "\n]"]) + "\n}\n").encode()

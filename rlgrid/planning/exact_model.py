@@ -14,11 +14,19 @@ from rlgrid.models.model import TabularModel
 from rlgrid.planning.fractions import distinct_outcomes
 
 
-class ExactRow(NamedTuple):
-    """What an action leads to; the probabilities add up to 1."""
+class Odds(NamedTuple):
+    """What can happen in a row, without where it leads: rows of cells that are alike share it. n outcomes."""
 
     reward: Fraction  # mean
-    outcomes: list[tuple[int, Fraction, bool]]  # next state, probability, whether the episode ends
+    probabilities: list[Fraction]  # [n] their sum is 1
+    ends: list[bool]  # [n] whether the episode ends
+
+
+class ExactRow(NamedTuple):
+    """What an action leads to."""
+
+    odds: Odds
+    next_states: list[int]  # [n]
 
 
 class IntegerRow(NamedTuple):
@@ -38,7 +46,7 @@ def exact_states(model: TabularModel) -> ExactStates:
     t, distinct = model.tables, distinct_outcomes(model)
     first, next_state, code = t.first.tolist(), t.next_state.tolist(), t.code.tolist()
     names = model.actions if len(set(model.actions)) == model.n_actions else tuple(map(str, range(model.n_actions)))
-    known: dict[tuple[int, ...], tuple[Fraction, list[Fraction], list[bool]]] = {}  # most cells are like others
+    known: dict[tuple[int, ...], Odds] = {}
     states: ExactStates = []
     for s in range(model.n_states):
         rows = {}
@@ -47,39 +55,41 @@ def exact_states(model: TabularModel) -> ExactStates:
             if begin == end:
                 continue
             if (key := tuple(code[begin:end])) not in known:
-                parts = [distinct[i] for i in key]
-                total = sum((p for p, *_ in parts), Fraction(0))
-                reward = sum((p * r for p, r, _ in parts), Fraction(0)) / total
-                known[key] = reward, [p / total for p, *_ in parts], [ends for *_, ends in parts]
-            reward, probabilities, ends = known[key]
-            rows[name] = ExactRow(reward, merged(list(zip(next_state[begin:end], probabilities, ends, strict=True))))
+                known[key] = _odds([distinct[i] for i in key])
+            rows[name] = ExactRow(known[key], next_state[begin:end])
         states.append(rows)
     return states
 
 
-def merged(outcomes: list[tuple[int, Fraction, bool]]) -> list[tuple[int, Fraction, bool]]:
-    """Outcomes with those of the same next state and end added up."""
-    if len({t for t, *_ in outcomes}) == len(outcomes):
-        return outcomes
-    together: dict[tuple[int, bool], Fraction] = {}
-    for t, p, ends in outcomes:
-        together[t, ends] = together.get((t, ends), Fraction(0)) + p
-    return [(t, p, ends) for (t, ends), p in together.items()]
+def _odds(outcomes: list[tuple[Fraction, Fraction, bool]]) -> Odds:
+    total = sum((p for p, *_ in outcomes), Fraction(0))
+    reward = sum((p * r for p, r, _ in outcomes), Fraction(0)) / total
+    return Odds(reward, [p / total for p, *_ in outcomes], [ends for *_, ends in outcomes])
 
 
 def mixed_row(shares: list[tuple[Fraction, ExactRow]]) -> ExactRow:
     """The row that takes each of several rows with its probability."""
-    reward = sum((share * row.reward for share, row in shares), Fraction(0))
-    return ExactRow(reward, merged([(t, share * p, ends) for share, row in shares for t, p, ends in row.outcomes]))
+    reward = sum((share * row.odds.reward for share, row in shares), Fraction(0))
+    together: dict[tuple[int, bool], Fraction] = {}
+    for share, row in shares:
+        for t, p, ends in zip(row.next_states, row.odds.probabilities, row.odds.ends, strict=True):
+            together[t, ends] = together.get((t, ends), Fraction(0)) + share * p
+    odds = Odds(reward, list(together.values()), [ends for _, ends in together])
+    return ExactRow(odds, [t for t, _ in together])
 
 
 def epsilon_soft(states: ExactStates, epsilon: Fraction) -> ExactStates:
     """The model whose best policy is the best epsilon-soft one: each row is (1 - epsilon) row + epsilon mean row."""
+    if not epsilon:
+        return states
     soft: ExactStates = []
     for rows in states:
-        mean = mixed_row([(Fraction(1, len(rows)), row) for row in rows.values()])
-        soft.append({name: mixed_row([(1 - epsilon, row), (epsilon, mean)]) for name, row in rows.items()})
-    return soft if epsilon else states
+        share = epsilon / len(rows)
+        mean = [(share, row) for row in rows.values()]
+        soft.append(
+            {name: mixed_row([(1 - epsilon, row), *mean] if epsilon < 1 else mean) for name, row in rows.items()}
+        )
+    return soft
 
 
 def under_policy(states: ExactStates, policy: Floats, model: TabularModel) -> ExactStates:
@@ -97,14 +107,23 @@ def under_policy(states: ExactStates, policy: Floats, model: TabularModel) -> Ex
 
 def integers(states: ExactStates, discount: Fraction) -> list[list[IntegerRow]]:
     """The rows of each state in integers, in the order of its actions."""
-    return [[_in_integers(row, discount) for row in rows.values()] for rows in states]
+    known: dict[int, tuple[int, int, list[int]]] = {}
+
+    def in_integers(row: ExactRow) -> IntegerRow:
+        if id(row.odds) not in known:
+            known[id(row.odds)] = _over_one_denominator(row.odds, discount)
+        scale, reward, weights = known[id(row.odds)]
+        return IntegerRow(scale, reward, [(t, w) for t, w in zip(row.next_states, weights, strict=True) if w])
+
+    return [[in_integers(row) for row in rows.values()] for rows in states]
 
 
-def _in_integers(row: ExactRow, discount: Fraction) -> IntegerRow:
-    ahead = [(t, discount * p) for t, p, ends in row.outcomes if not ends] if discount else []
-    scale = lcm(row.reward.denominator, *(p.denominator for _, p in ahead))
-    weights = [(t, p.numerator * (scale // p.denominator)) for t, p in ahead]
-    return IntegerRow(scale, row.reward.numerator * (scale // row.reward.denominator), weights)
+def _over_one_denominator(odds: Odds, discount: Fraction) -> tuple[int, int, list[int]]:
+    """The scale of a row, its reward, and the weights of its outcomes; 0 where the episode ends."""
+    ahead = [Fraction(0) if ends else discount * p for p, ends in zip(odds.probabilities, odds.ends, strict=True)]
+    scale = lcm(odds.reward.denominator, *(p.denominator for p in ahead))
+    reward = odds.reward.numerator * (scale // odds.reward.denominator)
+    return scale, reward, [p.numerator * (scale // p.denominator) for p in ahead]
 
 
 def graph_rows(rows: list[list[IntegerRow]]) -> Rows:

@@ -59,19 +59,29 @@ class Vector(NamedTuple):
 
 
 class Claim(NamedTuple):
-    """Bounds [S]; ``None`` where none was proven."""
+    """Proven: w is a bound in the states claimed."""
 
-    bounds: list[Fraction | None]
+    w: Vector
+    claimed: Bools  # [S]
     distance: float  # largest distance to the values, about
-    missing: int  # number of states without a bound
+
+    @property
+    def missing(self) -> int:
+        """Number of states without a bound."""
+        return len(self.claimed) - int(self.claimed.sum())
+
+    def bounds(self) -> list[Fraction | None]:
+        """As fractions [S]; ``None`` where none was proven."""
+        numbers = zip(self.w.numerators, self.claimed.tolist(), strict=True)
+        return [Fraction(n, self.w.denominator) if proven else None for n, proven in numbers]
 
 
 class Side(NamedTuple):
     """What w has to satisfy: w >= reward + P w for all rows. A lower bound is -w where all rewards are negated."""
 
     rows: list[list[IntegerRow]]  # of each state; rewards with the sign
-    v: list[Fraction | None]  # [S] values with the sign; None where nothing is claimed
-    sign: int
+    v: Vector  # values with the sign
+    known: Bools  # [S] where there is a value
     strict: bool  # discount 1: > wherever w < 0
 
 
@@ -82,7 +92,7 @@ def prove(
     enough: float,
     shape: tuple[int, int],
     strict: bool,
-) -> tuple[Claim, Claim]:
+) -> tuple[list[Fraction | None], list[Fraction | None]]:
     """Lower bounds of the values of a policy, and upper bounds of the best ones.
 
     Args:
@@ -101,10 +111,11 @@ def prove(
     chain = _Chain([row if own < 0 else None for row, own in zip(taken, label.tolist(), strict=True)], shape)
     bases = [value] if (corrected := chain.values(value)) in (None, value) else [corrected, value]
     opposite = [[IntegerRow(row.scale, -row.reward, row.ahead)] for row in taken]
-    below = Side(opposite, [x if x is None else -x for x in v], -1, strict)
+    known = np.array([x is not None for x in v])
+    below, above = Side(opposite, _negated(value), known, strict), Side(rows, value, known, strict)
     lower = _best_claim(below, _lower_candidates(map(_negated, bases), label, chain, strict), enough)
-    above = Side(rows, v, 1, strict)
-    return lower, _best_claim(above, _upper_candidates(above, bases, shape), enough)
+    upper = _best_claim(above, _upper_candidates(above, bases, shape), enough)
+    return [x if x is None else -x for x in lower.bounds()], upper.bounds()
 
 
 # -- from candidates to claims -----------------------------------------------------------------------------------------
@@ -112,14 +123,18 @@ def prove(
 
 def _best_claim(side: Side, candidates: Iterator[tuple[Vector, Vector]], enough: float) -> Claim:
     """The best of the claims w = base + d x that can be made with some candidates base and x."""
-    best = Claim([None] * len(side.v), np.inf, len(side.v))
+    best = _nothing(side)
     for base, x in candidates:
         found = _claim(side, base, x)
         if (found.missing, found.distance) < (best.missing, best.distance):
             best = found
-        if best.missing == side.v.count(None) and best.distance <= enough:
+        if (best.claimed == side.known).all() and best.distance <= enough:
             break
     return best
+
+
+def _nothing(side: Side) -> Claim:
+    return Claim(side.v, np.zeros(len(side.known), np.bool_), np.inf)
 
 
 def _claim(side: Side, base: Vector, x: Vector) -> Claim:
@@ -129,8 +144,7 @@ def _claim(side: Side, base: Vector, x: Vector) -> Claim:
     """
     gain = [[_excess(row, base, s, row.reward) for row in of_state] for s, of_state in enumerate(side.rows)]
     pace = [[-_excess(row, x, s, 0) for row in of_state] for s, of_state in enumerate(side.rows)]
-    claimed = np.array([value is not None for value in side.v])
-    claimed &= ~_leading_to(side.rows, ~claimed)
+    claimed = side.known & ~_leading_to(side.rows, ~side.known)
     size = max((abs(n) for n in base.numerators), default=0) / base.denominator or 1.0
     longest = max(x.numerators, default=0) / x.denominator or 1.0
     least = _upwards(size / longest * TINY)
@@ -143,7 +157,7 @@ def _claim(side: Side, base: Vector, x: Vector) -> Claim:
         if not failing.any():
             return _as_claim(side, base, x, step, claimed)
         claimed &= ~_leading_to(side.rows, failing)
-    return Claim([None] * len(side.v), np.inf, len(side.v))
+    return _nothing(side)
 
 
 def _excess(row: IntegerRow, w: Vector, s: int, reward: int) -> int:
@@ -196,15 +210,12 @@ def _leading_to(rows: list[list[IntegerRow]], states: Bools) -> Bools:
 
 
 def _as_claim(side: Side, base: Vector, x: Vector, step: Fraction, claimed: Bools) -> Claim:
-    denominator = base.denominator * x.denominator * step.denominator
     of_base, of_x = step.denominator * x.denominator, step.numerator * base.denominator
-    bounds: list[Fraction | None] = [None] * len(claimed)
-    distance = 0.0
-    for s in np.flatnonzero(claimed).tolist():
-        value = Fraction(base.numerators[s] * of_base + x.numerators[s] * of_x, denominator)
-        distance = max(distance, abs(float(value - (side.v[s] or 0))))
-        bounds[s] = side.sign * value
-    return Claim(bounds, distance, int((~claimed).sum()))
+    numbers = zip(base.numerators, x.numerators, strict=True)
+    w = Vector([n * of_base + steps * of_x for n, steps in numbers], base.denominator * of_base)
+    pairs = [(w.numerators[s], side.v.numerators[s]) for s in np.flatnonzero(claimed).tolist()]
+    furthest = max(abs(n * side.v.denominator - v * w.denominator) for n, v in pairs)
+    return Claim(w, claimed, furthest / (w.denominator * side.v.denominator))
 
 
 # -- candidates --------------------------------------------------------------------------------------------------------
@@ -226,19 +237,24 @@ def _lower_candidates(
 def _upper_candidates(side: Side, bases: list[Vector], shape: tuple[int, int]) -> Iterator[tuple[Vector, Vector]]:
     """Bases and x for an upper bound: one number where states can be kept to for free, and at least 0."""
     if not side.strict:
-        yield from ((base, Vector([1] * len(side.v), 1)) for base in bases)
+        yield from ((base, Vector([1] * len(side.known), 1)) for base in bases)
         return
     quotient = _Quotient(side.rows, shape)
-    for base in bases:
-        level = _levelled(base, quotient.label)
-        lag, n_near = quotient.lag(level), 0
-        for margin in NEARLY:
+    levels = [_levelled(base, quotient.label) for base in bases]
+    lags = [quotient.lag(level) for level in levels]
+    known: dict[bytes, Vector | None] = {}
+    tried: set[tuple[int, bytes]] = set()
+    for margin in NEARLY:
+        for i, lag in enumerate(lags):
             near = np.flatnonzero(lag >= -margin)
-            if len(near) != n_near and (steps := quotient.most_steps(near)) is not None:
-                yield level, steps
-            n_near = len(near)
-        if max(level.numerators) <= 0:
-            yield level, _negated(level)
+            if (i, key := near.tobytes()) in tried:
+                continue
+            tried.add((i, key))
+            if key not in known:
+                known[key] = quotient.most_steps(near)
+            if (steps := known[key]) is not None:
+                yield levels[i], steps
+    yield from ((level, _negated(level)) for level in levels if max(level.numerators) <= 0)
 
 
 def _vector(values: list[Fraction]) -> Vector:
@@ -260,7 +276,10 @@ def _levelled(w: Vector, label: Labels) -> Vector:
 
 
 class _Chain:
-    """One row in each state, of which some may stand for others; a state without a row counts as an end."""
+    """One row in each state, of which some may stand for others.
+
+    A state without a row counts as an end, and so does one from which no end is reached.
+    """
 
     def __init__(self, rows: list[IntegerRow | None], shape: tuple[int, int], owner: Ints | None = None) -> None:
         from scipy.sparse import csr_array
@@ -271,38 +290,41 @@ class _Chain:
         entries = [(s, t, w / row.scale) for s, row in enumerate(rows) if row is not None for t, w in row.ahead]
         s, t, p = (np.array(x) for x in zip(*entries, strict=True)) if entries else (np.zeros(0, np.int64),) * 3
         P = csr_array((p.astype(np.float64), (s, self.owner[t])), shape=(n_states, n_states))
-        self.kept = np.array([row is not None for row in rows])
+        given = np.array([row is not None for row in rows])
         end = np.array([_ending(row) for row in rows])
-        leaves = end + P @ (~self.kept).astype(np.float64) > 0
-        self.ends = bool((reached_from(csr_array(P.T), np.flatnonzero(leaves)) | ~self.kept).all())
-        self._inverse: Elimination | None = None
+        leaves = end + P @ (~given).astype(np.float64) > 0
+        self.kept = given & reached_from(csr_array(P.T), np.flatnonzero(leaves))
+        self.lost = given & ~self.kept  # no end is reached from here
         self.longest = 1.0  # the most expected steps
-        if self.ends and self.kept.any():
-            try:
+        self._inverse: Elimination | None = None
+        try:
+            if self.kept.any():
                 self._inverse = Elimination(P, end, self.kept, shape)
                 self.longest = float(self._inverse.solve(np.ones(n_states)).max())
-            except InputError:  # the factors would not fit the memory
-                self.ends = False
+        except InputError:  # the factors would not fit the memory
+            pass
 
     def steps(self) -> Vector | None:
-        """Expected steps to an end, where there is one, to within a part of a step."""
+        """Expected steps to an end, to within a part of a step."""
         none = Vector([0] * len(self.rows), 1 << STEP_BITS)
-        return self._corrected(none, rewarded=False, small=0.125) if self.ends else None
+        return self._corrected(none, rewarded=False, small=0.125)
 
     def values(self, w: Vector) -> Vector | None:
         """Values w after corrections by what the equations leave over, until this no longer matters."""
-        return self._corrected(w, rewarded=True, small=0.0) if self.ends else None
+        return self._corrected(w, rewarded=True, small=0.0)
 
     def _corrected(self, w: Vector, *, rewarded: bool, small: float) -> Vector | None:
-        """w nearer to the solution of w = r + P w, where r is the reward, or 1."""
+        """w nearer to the solution of w = r + P w, where r is the reward, or 1; None: it could not be computed."""
         for _ in range(CORRECTIONS):
             rest = np.zeros(len(self.rows))
             for s in np.flatnonzero(self.kept).tolist():
                 row = self.rows[s]
                 assert row is not None
                 rest[s] = _excess(row, w, s, row.reward if rewarded else row.scale) / (row.scale * w.denominator)
-            if self._inverse is None or not np.abs(rest).max() > small:
+            if not np.abs(rest).max() > small:
                 break
+            if self._inverse is None:
+                return None
             change = self._inverse.solve(rest)
             size = float(np.abs(change).max())
             if not size < np.inf:
@@ -311,7 +333,7 @@ class _Chain:
             bits = CORRECTION_BITS - frexp(size)[1] if rewarded else 0
             shift = max(0, bits - (w.denominator.bit_length() - 1))
             scale = w.denominator << shift
-            added = [round(Fraction(x) * scale) for x in change[self.owner].tolist()]
+            added = [scale * n // d for n, d in (x.as_integer_ratio() for x in change[self.owner].tolist())]
             w = Vector([(n << shift) + more for n, more in zip(w.numerators, added, strict=True)], scale)
         return w
 
@@ -357,21 +379,24 @@ class _Quotient:
         return np.where(self._inside, -np.inf, lag / (size or 1.0))
 
     def most_steps(self, near: Ints) -> Vector | None:
-        """The most expected steps to an end by some of the rows, or ``None`` where there may be no end to them.
+        """The most expected steps to an end by some of the rows; 0 where there may be no end to them.
 
         By policy iteration (Howard): a step is like a reward of 1.
         """
-        owner = self._owner[self._state[near]]
         choice = np.full(len(self._owner), -1)
-        choice[owner[::-1]] = near[::-1]
+        choice[self._owner[self._state[near[::-1]]]] = near[::-1]
         for _ in range(MOST_ROUNDS):
             chosen = [None if r < 0 else self._flat[r] for r in choice.tolist()]
-            if (steps := _Chain(chosen, self._shape, self._owner).steps()) is None:
+            chain = _Chain(chosen, self._shape, self._owner)
+            if (steps := chain.steps()) is None:
                 return None
+            choice[chain.lost] = -1
+            near = near[choice[self._owner[self._state[near]]] >= 0]
+            owner = self._owner[self._state[near]]
             x = np.array([n / steps.denominator for n in steps.numerators])
             longer = 1.0 + self._P[near] @ x
             better = np.flatnonzero(longer > x[owner] + 0.5)  # x - P x is 1/2 at least for the others
-            if not len(better):
+            if not len(better) and not chain.lost.any():
                 return Vector([steps.numerators[s] for s in self._owner.tolist()], steps.denominator)
             better = better[np.argsort(longer[better], kind="stable")]
             choice[owner[better]] = near[better]

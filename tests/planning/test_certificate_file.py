@@ -180,6 +180,21 @@ def test_where_there_is_no_value_nothing_is_claimed(tmp_path: Path) -> None:
     assert certificate["policy"] == ["policy", "policy", None, None]
 
 
+def test_floats_that_do_not_cancel(tmp_path: Path) -> None:
+    """To wander between two states pays 0.1 + 0.2 or -0.3: in float64 about nothing, in fractions more, for ever."""
+    P, R = np.zeros((4, 1, 4)), np.zeros((4, 1, 4))
+    P[:2, 0, :2] = 0.5
+    R[:2, 0, :2] = [0.1 + 0.2, -0.3]
+    P[[2, 3], 0, 3] = 1
+    R[2, 0, 3] = 1
+    model = TabularModel.from_arrays(P, R, terminal=[False, False, False, True])
+    plan = solve(model, discount=1)
+    assert plan.v.tolist() == [0, 0, 1, 0]
+    certificate = certificate_of(model, plan, tmp_path / "c.json")
+    assert [x is None for x in certificate["values"]] == [True, True, False, False]
+    assert certificate["upper"][:2] == [None, None]
+
+
 # -- the checker -------------------------------------------------------------------------------------------------------
 
 

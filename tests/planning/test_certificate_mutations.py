@@ -175,8 +175,8 @@ def test_what_was_not_changed_is_true_and_accepted(certificates: list[dict[str, 
         assert CHECKER.check(CHECKER.read(json.dumps(certificate).encode())).startswith("valid")
 
 
-def test_some_hundred_false_claims_are_refused(certificates: list[dict[str, Any]]) -> None:
-    count = counted(certificates, seed=0, n_false=300)
+def test_some_false_claims_are_refused(certificates: list[dict[str, Any]]) -> None:
+    count = counted(certificates, seed=0, n_false=150)
     assert count["false, accepted"] == count["malformed, accepted"] == 0
     assert count["true, accepted"] > 20  # it does not simply refuse everything
 
