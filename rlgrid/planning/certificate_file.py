@@ -26,6 +26,9 @@ MOST_BYTES, MOST_DIGITS = 2**27, 4_300
 #: Numbers with fewer bits than this have no more digits than that.
 MOST_BITS = 14_280
 
+#: Two discounts are alike if their distances to 1 are, relatively, to within this.
+ALIKE = Fraction(1, 10**12)
+
 #: A measure of the checker's work, outcomes times squares of bits, above which values are rounded to floats.
 MOST_WORK = 2**42
 
@@ -62,7 +65,7 @@ def write_certificate(source: Source, plan: Plan, path: PathName) -> Certificate
     """
     model = as_model(source)
     _check(model, plan)
-    discount = Fraction(repr(plan.discount))
+    discount = _discount(plan)
     states, policy = _problem(model, plan)
     v, enough = _values(model, plan), 2.0 * plan.bound if plan.bound < np.inf else 0.0
     lower, upper = prove(integers(states, discount), policy, v, enough, model.shape, strict=discount == 1)
@@ -120,6 +123,13 @@ def _problem(model: TabularModel, plan: Plan) -> tuple[ExactStates, list[int]]:
     action = np.where(model.available, plan.policy, -1.0).argmax(axis=1)
     row = np.cumsum(model.available, axis=1)[np.arange(len(states)), action] - 1
     return epsilon_soft(states, Fraction(repr(plan.epsilon))), row.tolist()
+
+
+def _discount(plan: Plan) -> Fraction:
+    """What the discount prints as; of a plan in floats its own fraction, where the two are not alike."""
+    printed, own = Fraction(repr(plan.discount)), Fraction(plan.discount)
+    alike = plan.exact_v is not None or abs(printed - own) <= ALIKE * (1 - own)
+    return printed if alike else own
 
 
 def _values(model: TabularModel, plan: Plan) -> list[Fraction | None]:

@@ -81,9 +81,7 @@ def test_random_models_by_an_elimination_in_fractions(discount: float, epsilon: 
             continue
         certificate = certificate_of(model, plan, tmp_path / "certificate.json")
         assert is_true(certificate, solved(certificate))
-        # The values are floats: their rounding alone leaves a residual, which counts 1 / (1 - discount) times.
-        of_floats = float(np.abs(plan.v).max()) * 2.0**-50 / (1 - discount) if discount < 1 else 0.0
-        assert Fraction(certificate["bound"]) <= max(1e-6, of_floats) and None not in certificate["values"]
+        assert Fraction(certificate["bound"]) <= 1e-6 and None not in certificate["values"]
         tried += 1
     assert tried > 3
 
@@ -146,12 +144,16 @@ def test_ends_that_hardly_ever_come(chance: float, tmp_path: Path) -> None:
 
 
 def test_the_last_float_before_1(tmp_path: Path) -> None:
-    """It means what it prints as; the values are some 1e16."""
-    world = load_world("zhao_2x2")
-    discount = float(np.nextafter(1, 0))
-    plan = solve(world, discount=discount, exact=True)
-    certificate = certificate_of(world, plan, tmp_path / "c.json")
+    """It is 1 - 2^-53, and prints as 1 - 1e-16, which is what it means in fractions; values are about 1e16."""
+    zhao, discount = load_world("zhao_2x2"), float(np.nextafter(1, 0))
+    certificate = certificate_of(zhao, solve(zhao, discount=discount, exact=True), tmp_path / "c.json")
     assert certificate["discount"] == "9999999999999999/10000000000000000" and certificate["bound"] == "0"
+    cliff = load_world("cliff")
+    certificate = certificate_of(cliff, solve(cliff, discount=discount), tmp_path / "c.json")
+    assert Fraction(certificate["discount"]) == 1 - Fraction(1, 2**53)
+    assert Fraction(certificate["bound"]) <= 1e-12
+    certificate = certificate_of(cliff, solve(cliff, discount=0.9999), tmp_path / "c.json")
+    assert certificate["discount"] == "9999/10000"
 
 
 @pytest.mark.parametrize("exact", [False, True])
