@@ -13,6 +13,10 @@ from rlgrid.errors import InputError, shown
 #: Stands for "no limit" where a number of steps, episodes or batches is asked for: more than any run has, in 64 bits.
 NO_LIMIT = 2**62
 
+#: How many states or actions are believed to stand behind a batch, where nobody says: so many, and so many times as
+#: many as it has transitions.
+LEAST_SPARSE, MOST_SPARSE = 2**20, 100
+
 
 class Batch(NamedTuple):
     """Transitions as a struct of arrays, every one of length [N].
@@ -128,9 +132,21 @@ def check_batch(batch: Batch, n_states: int | None, n_actions: int | None) -> tu
     sizes = []
     for columns, given in ((("state", "next_state"), n_states), (("action", "next_action"), n_actions)):
         found = [getattr(batch, name) for name in columns]
-        size = max(int(column.max(initial=0)) + 1 for column in found) if given is None else given
+        size = _numbered(dict(zip(columns, found, strict=True))) if given is None else given
         for name, column in zip(columns, found, strict=True):
             if len(column) and not 0 <= column.min() <= column.max() < size:
                 raise InputError(f"batch: {name} has values outside 0 to {size - 1}")
         sizes.append(size)
     return sizes[0], sizes[1]
+
+
+def _numbered(columns: dict[str, Ints]) -> int:
+    """How many numbers from 0 there are, which has to be in proportion to the columns: arrays will be as long."""
+    most = max(LEAST_SPARSE, MOST_SPARSE * max(len(column) for column in columns.values()))
+    for name, column in columns.items():
+        if (largest := int(column.max(initial=0))) >= most:
+            raise InputError(
+                f"batch: {name} has the value {largest}, far more than there are transitions; "
+                f"allowed: below {most:,}, or a number of states and actions that is given"
+            )
+    return max(int(column.max(initial=0)) + 1 for column in columns.values())

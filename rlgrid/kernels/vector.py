@@ -47,7 +47,7 @@ def step_each(
     begin: int, end: int, check: bool,
     first: Ints, next_state: NDArray[np.int32], code: NDArray[np.integer[Any]],
     probability: Floats, reward: Floats, terminated: Bools,
-    noise: Ints, noise_values: Floats, noise_cumulative: Floats, noise_std: Floats,
+    noise: NDArray[np.int32], noise_values: Floats, noise_cumulative: Floats, noise_std: Floats,
     start_state: Ints, start_cumulative: Floats,
     n_actions: int, limit: int, mode: int, place: Ints, over: Bools, stream: NDArray[np.uint64],
     actions: Ints, out_state: Ints, out_last: Ints, out_reward: Floats, out_flags: Bools,

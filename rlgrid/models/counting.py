@@ -17,7 +17,8 @@ from numpy.typing import ArrayLike
 from rlgrid.arrays import Bools, Floats, Ints
 from rlgrid.batch import Batch, empty_batch
 from rlgrid.errors import InputError
-from rlgrid.models.tables import Tables, merge_outcomes
+from rlgrid.models.outcomes import Outcomes, merge_outcomes
+from rlgrid.models.tables import Tables
 
 #: Most outcomes of a posterior over all next states; more would take too long to plan with.
 MOST_POSTERIOR_OUTCOMES = 50_000_000
@@ -67,15 +68,15 @@ def summarized(batch: Batch, n_states: int, n_actions: int) -> Batch:
     return found
 
 
-def maximum_likelihood(counts: Counts, n_rows: int) -> tuple[Ints, Ints, Floats, Floats, Bools]:
-    """Row, next state, probability, reward and end of each outcome in the model of maximum likelihood, [n] each."""
+def maximum_likelihood(counts: Counts, n_rows: int) -> Outcomes:
+    """The outcomes of the model of maximum likelihood, [n]."""
     total = np.bincount(counts.row, counts.weight, n_rows)
-    return counts.row, counts.next_state, counts.weight / total[counts.row], counts.reward, counts.terminated
+    return Outcomes(counts.row, counts.next_state, counts.weight / total[counts.row], counts.reward, counts.terminated)
 
 
 def posterior(
     counts: Counts, allowed: Bools, prior: float, prior_reward: float, generator: np.random.Generator | None
-) -> tuple[Ints, Ints, Floats, Floats, Bools]:
+) -> Outcomes:
     """The same under the posterior of a Dirichlet(prior) over all next states of the rows ``allowed`` [S, A].
 
     A generator draws one model from the posterior; without it, the model is its mean. Next states in which an episode
@@ -96,7 +97,7 @@ def posterior(
     share = parameters if generator is None else generator.standard_gamma(parameters)
     share = np.maximum(share, np.finfo(np.float64).tiny)
     reward = _posterior_rewards(counts, allowed, prior, prior_reward, generator)
-    return (
+    return Outcomes(
         np.repeat(rows, n_states),
         np.tile(np.arange(n_states), len(rows)),
         (share / share.sum(axis=1, keepdims=True)).ravel(),
@@ -158,4 +159,4 @@ def counted_tables(
     else:
         terminal, outcomes = ~acted, maximum_likelihood(counts, n_states * n_actions)
     begin = acted.astype(np.float64) if start is None else np.asarray(start, np.float64)
-    return merge_outcomes(*outcomes, n_states, n_actions, start=begin, name=name, terminal=terminal)
+    return merge_outcomes(outcomes, n_states, n_actions, start=begin, name=name, terminal=terminal)

@@ -10,7 +10,7 @@ import numpy as np
 
 from rlgrid.errors import InputError
 from rlgrid.models.model import TabularModel
-from rlgrid.models.tables import merge_outcomes
+from rlgrid.models.outcomes import Outcomes, merge_outcomes
 from rlgrid.worlds.world import World
 
 #: One outcome in the toy-text form: probability, next state, reward, terminated.
@@ -66,11 +66,13 @@ def model_with_rules(world: World, rules: Iterable[CustomRule]) -> TabularModel:
         raise InputError(f"{world.name}: the custom rules leave no action anywhere; allowed: at least one in a state")
     rows, probability, next_state, reward, terminated = zip(*flat, strict=True)
     tables = merge_outcomes(
-        np.array(rows, np.int64),
-        np.array(next_state, np.int64),
-        np.array(probability),
-        np.array(reward),
-        np.array(terminated, np.bool_) | model.terminal[np.array(next_state)],
+        Outcomes(
+            np.array(rows, np.int64),
+            np.array(next_state, np.int64),
+            np.array(probability),
+            np.array(reward),
+            np.array(terminated, np.bool_) | model.terminal[np.array(next_state)],
+        ),
         model.n_states,
         model.n_actions,
         start=model.start,

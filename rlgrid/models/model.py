@@ -11,18 +11,22 @@ from numpy.typing import ArrayLike, NDArray
 
 from rlgrid.arrays import Bools, Floats
 from rlgrid.batch import Batch, check_batch
-from rlgrid.errors import InputError
+from rlgrid.errors import InputError, numbers
 from rlgrid.models.counting import counted_tables
-from rlgrid.models.reachability import reached_from
-from rlgrid.models.tables import (
-    Tables,
-    Unrolled,
-    blocks,
-    check_tables,
-    merge_outcomes,
-    row_sums,
-    unrolled,
+from rlgrid.models.forms import (
+    Pairs,
+    Transitions,
+    check_size,
+    read_matrices,
+    read_pairs,
+    read_transitions,
+    write_matrices,
+    write_pairs,
+    write_transitions,
 )
+from rlgrid.models.outcomes import Outcomes, merge_outcomes, only_ended_in
+from rlgrid.models.reachability import reached_from
+from rlgrid.models.tables import Tables, Unrolled, blocks, check_tables, row_sums, unrolled
 from rlgrid.models.toy_text import ToyText, read_toy_text, write_toy_text
 from rlgrid.models.world_tables import world_tables
 from rlgrid.models.wrappers import transparent_base
@@ -32,6 +36,8 @@ from rlgrid.worlds.world import World
 if TYPE_CHECKING:
     import gymnasium
     from scipy.sparse import csr_array
+
+    from rlgrid.models.forms import Matrix
 
 
 #: What planners read a model from.
@@ -44,7 +50,12 @@ class TabularModel:
     A row without outcomes is an action that is not available there. In a terminal state every outcome stays, ends the
     episode and pays nothing. The discount belongs to the learner; what a world suggests is kept in ``discount``.
 
-    Build one with :meth:`from_world`, :meth:`from_env`, :meth:`from_arrays` or :meth:`from_batch`.
+    Build one with :meth:`from_world`, :meth:`from_env`, :meth:`from_arrays` or :meth:`from_batch`; sparse ones with
+    :meth:`from_matrices`, :meth:`from_pairs` or :meth:`from_transitions`, and get these forms back with
+    :meth:`to_matrices`, :meth:`to_pairs` and :meth:`to_transitions`.
+
+    Attributes:
+        shape: rows and columns of the map; ``None`` where the states are no cells.
 
     >>> import rlgrid
     >>> model = TabularModel.from_world(rlgrid.load_world("frozen_lake_4x4"))
@@ -71,7 +82,7 @@ class TabularModel:
         self.n_actions = n_actions
         self.name = name
         self.discount = discount
-        self.shape = shape or (1, n_states)
+        self.shape = shape
         self.actions = tuple(actions or (str(a) for a in range(n_actions)))
         self.max_episode_steps = max_episode_steps
         self.outcomes = outcomes
@@ -96,11 +107,12 @@ class TabularModel:
         )
 
     @classmethod
-    def from_env(cls, env: gymnasium.Env[Any, Any]) -> TabularModel:
+    def from_env(cls, env: gymnasium.Env[Any, Any], *, normalize: bool = False) -> TabularModel:
         """The model of an environment that has the toy-text ``P[state][action] = [(probability, next, reward, done)]``.
 
         States that are only ever entered with ``done`` become terminal, whatever ``P`` says about what follows them.
         Where the environment has an ``action_mask(state)``, the actions that it rules out are not available.
+        ``normalize`` divides the probabilities of each state and action by their sum.
 
         Raises:
             InputError: where the environment has no ``P``, or its rows are not probabilities.
@@ -118,17 +130,15 @@ class TabularModel:
                 f"{name}: it has no model (no table P); allowed: learning from samples, or TabularModel.from_batch"
             )
         n_actions = int(base.action_space.n)
-        n_states, row, probability, next_state, reward, done = read_toy_text(rows, n_actions, name)
+        outcomes, n_states = read_toy_text(rows, n_actions, name)
         if callable(mask := getattr(base, "action_mask", None)):  # as Taxi says which actions do something
-            allowed = np.array([np.asarray(mask(s)) != 0 for s in range(n_states)]).ravel()[row]
-            row, probability, next_state = row[allowed], probability[allowed], next_state[allowed]
-            reward, done = reward[allowed], done[allowed]
+            allowed = np.array([np.asarray(mask(s)) != 0 for s in range(n_states)]).ravel()
+            outcomes = outcomes.only(allowed[outcomes.row])
         desc = getattr(base, "desc", None)
         shape = getattr(base, "shape", None) or (desc.shape if desc is not None else None)
         start = np.asarray(getattr(base, "initial_state_distrib", np.ones(n_states)), dtype=np.float64)
-        outcomes = row, next_state, probability, reward, done
         return cls(
-            merge_outcomes(*outcomes, n_states, n_actions, start=start, name=name),
+            merge_outcomes(outcomes, n_states, n_actions, start=start, name=name, normalize=normalize),
             n_states,
             n_actions,
             name=name,
@@ -146,17 +156,20 @@ class TabularModel:
         available: ArrayLike | None = None,
         start: ArrayLike | None = None,
         discount: float | None = None,
+        normalize: bool = False,
         name: str = "model",
     ) -> TabularModel:
-        """A model from arrays.
+        """A model from arrays. Where states are many, the other forms take less room.
 
         Args:
-            P: transition probabilities [S, A, S].
+            P: transition probabilities [S, A, S]: first the state, then the action, then the next state. An array
+                [A, S, S] goes to :meth:`from_matrices`.
             R: rewards [S, A], or [S, A, S] if they depend on the next state.
             terminal: bool [S]; entering such a state ends the episode.
             available: bool [S, A]; rows of actions that are not available are left out.
             start: start distribution [S]; uniform over the states that are not terminal by default.
             discount: a suggestion for planners and learners.
+            normalize: divide the probabilities of each state and action by their sum.
             name: shown in messages.
 
         Raises:
@@ -171,8 +184,11 @@ class TabularModel:
         except ValueError:
             raise InputError(f"{name}: P, R: allowed: arrays of numbers") from None
         if P.ndim != 3 or 0 in P.shape or P.shape[0] != P.shape[2] or R.shape not in (P.shape, P.shape[:2]):
+            other = (
+                "; P [A, S, S] goes to TabularModel.from_matrices" if P.ndim == 3 and P.shape[1] == P.shape[2] else ""
+            )
             raise InputError(
-                f"{name}: found P {P.shape} and R {R.shape}; allowed: P [S, A, S] with R [S, A] or [S, A, S]"
+                f"{name}: found P {P.shape} and R {R.shape}; allowed: P [S, A, S] with R [S, A] or [S, A, S]{other}"
             )
         n_states, n_actions = P.shape[:2]
         ends = np.zeros(n_states, dtype=np.bool_) if terminal is None else np.asarray(terminal, dtype=np.bool_)
@@ -183,12 +199,148 @@ class TabularModel:
             raise InputError(
                 f"{name}: found terminal {ends.shape} and available {usable.shape}; allowed: [S] and [S, A]"
             )
-        usable = usable | ends[:, None]
-        s, a, t = np.nonzero((P != 0) & usable[:, :, None])
+        s, a, t = np.nonzero((P != 0) & (usable | ends[:, None])[:, :, None])
         reward = R[s, a, t] if R.ndim == 3 else R[s, a]
-        begin = np.where(ends, 0.0, 1.0) if start is None else np.asarray(start, dtype=np.float64)
-        outcomes = s * n_actions + a, t, P[s, a, t], reward, ends[t]
-        tables = merge_outcomes(*outcomes, n_states, n_actions, start=begin, name=name, terminal=ends)
+        outcomes = Outcomes(s * n_actions + a, t, P[s, a, t], reward, np.zeros(len(s), np.bool_))
+        return cls._from_outcomes(outcomes, n_states, n_actions, ends, start, discount, normalize, name)
+
+    @classmethod
+    def from_matrices(
+        cls,
+        P: Sequence[Matrix] | ArrayLike,
+        R: Any,
+        *,
+        terminal: ArrayLike | None = None,
+        available: ArrayLike | None = None,
+        start: ArrayLike | None = None,
+        discount: float | None = None,
+        normalize: bool = False,
+        name: str = "model",
+    ) -> TabularModel:
+        """A model from a matrix of transition probabilities for each action, as mdptoolbox has them.
+
+        Args:
+            P: A matrices [S, S], SciPy's sparse ones or dense ones, or an array [A, S, S].
+            R: rewards [S], [S, A], or A matrices [S, S] or an array [A, S, S] if they depend on the next state.
+            terminal, available, start, discount, normalize, name: as in :meth:`from_arrays`.
+
+        Raises:
+            InputError: for shapes that do not fit, rows that do not add up to 1, or numbers that are not finite.
+
+        >>> model = TabularModel.from_matrices([[[0.0, 1.0], [0.0, 1.0]], [[1.0, 0.0], [1.0, 0.0]]], R=[1.0, 2.0])
+        >>> model.n_states, model.n_actions, model.P[0][1]
+        (2, 2, [(1.0, 0, 1.0, False)])
+        """
+        outcomes, n_states, n_actions = read_matrices(P, R, name)
+        if available is not None:
+            usable = np.asarray(available, np.bool_)
+            if usable.shape != (n_states, n_actions):
+                raise InputError(f"{name}: found available {usable.shape}; allowed: [S, A], ({n_states}, {n_actions})")
+            outcomes = outcomes.only(usable.ravel()[outcomes.row])
+        return cls._from_outcomes(outcomes, n_states, n_actions, terminal, start, discount, normalize, name)
+
+    @classmethod
+    def from_pairs(
+        cls,
+        P: Matrix,
+        R: Any,
+        state: ArrayLike | None = None,
+        action: ArrayLike | None = None,
+        *,
+        terminal: ArrayLike | None = None,
+        start: ArrayLike | None = None,
+        discount: float | None = None,
+        normalize: bool = False,
+        name: str = "model",
+    ) -> TabularModel:
+        """A model from a row of transition probabilities for each state and action, in one matrix.
+
+        QuantEcon's ``DiscreteDP(R, Q, beta, s_indices, a_indices)`` is ``from_pairs(Q, R, s_indices, a_indices,
+        discount=beta)``. Pairs that have no row, or an empty one, are not available.
+
+        Args:
+            P: a matrix [L, S], sparse or dense; [S * A, S] without ``state`` and ``action``: the actions of the first
+                state, then those of the second.
+            R: rewards [L], or [L, S] if they depend on the next state, sparse or dense; [S, A] fits [S * A, S].
+            state, action: the state and the action of each row, [L] each.
+            terminal, start, discount, normalize, name: as in :meth:`from_arrays`.
+
+        Raises:
+            InputError: for shapes that do not fit, rows that do not add up to 1, or numbers that are not finite.
+
+        >>> from scipy.sparse import csr_array
+        >>> P = csr_array([[0.0, 1.0], [0.5, 0.5], [1.0, 0.0]])
+        >>> model = TabularModel.from_pairs(P, R=[1.0, 0.0, 2.0], state=[0, 0, 1], action=[0, 1, 0], discount=0.9)
+        >>> model.available
+        array([[ True,  True],
+               [ True, False]])
+        """
+        outcomes, n_states, n_actions = read_pairs(P, R, state, action, name)
+        return cls._from_outcomes(outcomes, n_states, n_actions, terminal, start, discount, normalize, name)
+
+    @classmethod
+    def from_transitions(
+        cls,
+        state: ArrayLike,
+        action: ArrayLike,
+        next_state: ArrayLike,
+        probability: ArrayLike,
+        reward: ArrayLike,
+        terminated: ArrayLike | None = None,
+        *,
+        n_states: int | None = None,
+        terminal: ArrayLike | None = None,
+        start: ArrayLike | None = None,
+        discount: float | None = None,
+        normalize: bool = False,
+        name: str = "model",
+    ) -> TabularModel:
+        """A model from columns, a line for each outcome of each state and action.
+
+        Args:
+            state, action, next_state, probability, reward: [N] each. Pairs without a line are not available.
+            terminated: bool [N], whether the outcome ends the episode; by default those do that enter ``terminal``.
+            n_states: by default as many as occur.
+            terminal: bool [S]; by default the states that are only ever entered at the end of an episode.
+            start, discount, normalize, name: as in :meth:`from_arrays`.
+
+        Raises:
+            InputError: for columns that do not fit, rows that do not add up to 1, or numbers that are not finite.
+
+        >>> model = TabularModel.from_transitions([0, 0], [0, 0], [0, 1], [0.5, 0.5], [-1, -1], [False, True])
+        >>> model.terminal
+        array([False,  True])
+        """
+        columns: dict[str, Any] = {"state": state, "action": action, "next_state": next_state}
+        columns |= {"probability": probability, "reward": reward, "terminated": terminated}
+        outcomes, n_states, n_actions = read_transitions(columns, n_states, name)
+        if terminal is None and outcomes.terminated.any():
+            terminal = only_ended_in(outcomes, n_states)
+        return cls._from_outcomes(outcomes, n_states, n_actions, terminal, start, discount, normalize, name)
+
+    @classmethod
+    def _from_outcomes(
+        cls,
+        outcomes: Outcomes,
+        n_states: int,
+        n_actions: int,
+        terminal: ArrayLike | None,
+        start: ArrayLike | None,
+        discount: float | None,
+        normalize: bool,
+        name: str,
+    ) -> TabularModel:
+        """A model of outcomes, which end where they enter a state of ``terminal`` [S]."""
+        check_size(n_states, n_actions, name)
+        ends = np.zeros(n_states, np.bool_) if terminal is None else np.asarray(terminal, np.bool_)
+        if ends.shape != (n_states,):
+            raise InputError(f"{name}: terminal: found shape {ends.shape}; allowed: [S], here {n_states}")
+        if ends.any():
+            outcomes = outcomes._replace(terminated=outcomes.terminated | ends[outcomes.next_state])
+        begin = np.where(ends, 0.0, 1.0) if start is None else numbers(f"{name}: start", start, f"[{n_states}] numbers")
+        tables = merge_outcomes(
+            outcomes, n_states, n_actions, start=begin, name=name, terminal=ends, normalize=normalize
+        )
         return cls(tables, n_states, n_actions, name=name, discount=discount)
 
     @classmethod
@@ -250,6 +402,36 @@ class TabularModel:
             max_episode_steps=self.max_episode_steps,
             terminal=self.terminal,
         )
+
+    def place_of(self, state: int) -> str:
+        """A state in words, as messages name it: its row and column on the map, if there is one."""
+        if self.shape is None:
+            return f"state {state}"
+        row, column = divmod(state, self.shape[1])
+        return f"row {row + 1}, column {column + 1}"
+
+    def to_pairs(self) -> Pairs:
+        """The model as rows of state-action pairs: ``P`` [L, S], ``R`` [L], ``state`` and ``action`` [L].
+
+        They are what :meth:`from_pairs` and QuantEcon's ``DiscreteDP`` take. Rewards enter by their mean. These forms
+        know no ends: a terminal state stays and pays nothing, and where episodes end in other states, one more state
+        takes their place, the last one.
+        """
+        return write_pairs(self.tables, self.expected_reward, self.terminal, self.n_actions)
+
+    def to_matrices(self) -> tuple[list[csr_array[Any]], Floats]:
+        """The model as a sparse matrix [S, S] for each action, and rewards [S, A]; ends are as in :meth:`to_pairs`.
+
+        They are what :meth:`from_matrices` and mdptoolbox take.
+
+        Raises:
+            InputError: where an action is not available, which matrices cannot say.
+        """
+        return write_matrices(self.to_pairs(), self.n_actions, self.name)
+
+    def to_transitions(self) -> Transitions:
+        """The model as columns [N]: state, action, next_state, probability, reward, terminated."""
+        return write_transitions(self.tables, self.n_actions)
 
     @property
     def row_length(self) -> NDArray[np.int64]:

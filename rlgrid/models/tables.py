@@ -27,11 +27,11 @@ class Tables(NamedTuple):
 
     first: NDArray[np.int64]  # [S A + 1] where row ``state * n_actions + action`` begins
     next_state: NDArray[np.int32]  # [N]
-    code: NDArray[np.integer[Any]]  # [N] uint16 (uint32 above 65,535 distinct outcomes) into the next four
+    code: NDArray[np.integer[Any]]  # [N] uint16 (uint32 above 65,536 distinct outcomes) into the next four
     probability: Floats  # [C]
     reward: Floats  # [C] mean
     terminated: Bools  # [C]
-    noise: NDArray[np.int64]  # [C] row of ``noise_values`` to draw the reward from; -1: it is constant
+    noise: NDArray[np.int32]  # [C] row of ``noise_values`` to draw the reward from; -1: it is constant
     noise_values: Floats  # [D, K] values of a discrete reward
     noise_cumulative: Floats  # [D, K] cumulative probabilities, the last 1
     noise_std: Floats  # [D] standard deviation of the normal part
@@ -130,61 +130,3 @@ def to_cumulative(probability: Floats) -> Floats:
     cumulative = np.cumsum(probability)
     cumulative[-1] = 1.0
     return cumulative
-
-
-def merge_outcomes(
-    row: NDArray[np.int64],
-    next_state: NDArray[np.int64],
-    probability: Floats,
-    reward: Floats,
-    terminated: Bools,
-    n_states: int,
-    n_actions: int,
-    *,
-    start: Floats,
-    name: str,
-    terminal: Bools | None = None,
-) -> Tables:
-    """Tables from loose outcomes [N]; equal ones are merged, rows of terminal states absorb.
-
-    Where ``terminal`` [S] is not given, states that are only ever entered at the end of an episode are terminal.
-    """
-    if not np.isfinite(reward).all():
-        s, a = divmod(int(row[np.argmin(np.isfinite(reward))]), n_actions)
-        raise InputError(f"{name}: the reward of state {s}, action {a} is not finite; allowed: finite rewards")
-    if start.shape != (n_states,) or not (start >= 0).all() or not 0 < start.sum() < np.inf:
-        raise InputError(f"{name}: start: allowed: probabilities [S] of the states that episodes start in")
-    start = start / start.sum()
-    if terminal is None:
-        entered_open = np.bincount(next_state[~terminated], minlength=n_states) > 0
-        terminal = (np.bincount(next_state[terminated], minlength=n_states) > 0) & ~entered_open
-    keep = ~terminal[row // n_actions]
-    ends = np.flatnonzero(terminal)
-    end_rows = (ends[:, None] * n_actions + np.arange(n_actions)).ravel()
-    row = np.concatenate([row[keep], end_rows])
-    next_state = np.concatenate([next_state[keep], end_rows // n_actions])
-    probability = np.concatenate([probability[keep], np.ones(len(end_rows))])
-    reward = np.concatenate([reward[keep], np.zeros(len(end_rows))])
-    terminated = np.concatenate([terminated[keep], np.ones(len(end_rows), np.bool_)])
-    order = np.lexsort((terminated, reward, next_state, row))
-    row, next_state, reward, terminated = row[order], next_state[order], reward[order], terminated[order]
-    new = np.ones(len(row), dtype=np.bool_)
-    new[1:] = (np.diff(row) != 0) | (np.diff(next_state) != 0) | (np.diff(reward) != 0) | np.diff(terminated)
-    summed = np.add.reduceat(probability[order], np.flatnonzero(new)) if len(row) else probability
-    row, next_state, reward, terminated = row[new], next_state[new], reward[new], terminated[new]
-    distinct, code = np.unique(np.column_stack([summed, reward, terminated]), axis=0, return_inverse=True)
-    starts = np.flatnonzero(start)
-    return Tables(
-        first=np.concatenate([np.zeros(1, np.int64), np.cumsum(np.bincount(row, minlength=n_states * n_actions))]),
-        next_state=next_state.astype(np.int32),
-        code=code.ravel().astype(np.uint16 if len(distinct) <= 65_536 else np.uint32),
-        probability=np.ascontiguousarray(distinct[:, 0]),
-        reward=np.ascontiguousarray(distinct[:, 1]),
-        terminated=distinct[:, 2] != 0,
-        noise=np.full(len(distinct), -1, dtype=np.int64),
-        noise_values=np.zeros((0, 1)),
-        noise_cumulative=np.ones((0, 1)),
-        noise_std=np.zeros(0),
-        start_state=starts,
-        start_cumulative=to_cumulative(start[starts]),
-    )

@@ -27,7 +27,7 @@ def world_tables(world: World) -> tuple[Tables, tuple[Outcome, ...]]:
         probability=np.array([float(outcome.probability) for outcome in table.outcomes]),
         reward=np.array([float(reward.mean) for reward in rewards]),
         terminated=np.array([outcome.terminated for outcome in table.outcomes]),
-        noise=np.array([noisy.index(reward) if reward in noisy else -1 for reward in rewards], dtype=np.int64),
+        noise=np.array([noisy.index(reward) if reward in noisy else -1 for reward in rewards], dtype=np.int32),
         noise_values=values,
         noise_cumulative=cumulative,
         noise_std=np.array([reward.std for reward in noisy], dtype=np.float64),

@@ -158,7 +158,8 @@ class Plan:
     def to_csv(self, path: PathName) -> None:
         """Write one line for each state: state, row, column, v, the policy's most likely action, q of each action.
 
-        Numbers have all their digits. q is empty where an action is not available.
+        Without a map there is no row and column. Numbers have all their digits. q is empty where an action is not
+        available.
 
         Raises:
             InputError: where the file cannot be written.
@@ -238,14 +239,16 @@ def _plain(name: str, array: NDArray[Any]) -> Any:
 
 def _table(plan: Plan) -> str:
     """The text of a plan's CSV file."""
-    n_states, n_actions = plan.q.shape
-    n_cols = plan.shape[1] if plan.shape else n_states
+    n_actions = plan.q.shape[1]
     names = plan.actions or tuple(str(a) for a in range(n_actions))
     text = StringIO()
-    text.write(",".join(["state", "row", "column", "v", "action", *(f"q_{name}" for name in names)]) + "\n")
+    text.write(
+        ",".join(["state", *(("row", "column") if plan.shape else ()), "v", "action", *(f"q_{name}" for name in names)])
+        + "\n"
+    )
     chosen = plan.policy.argmax(axis=1).tolist()
     for s, (v, q) in enumerate(zip(plan.v.tolist(), plan.q.tolist(), strict=True)):
-        row, column = divmod(s, n_cols)
+        cell = divmod(s, plan.shape[1]) if plan.shape else ()
         values = ["" if value == -np.inf else repr(value) for value in q]
-        text.write(",".join([str(s), str(row), str(column), repr(v), names[chosen[s]], *values]) + "\n")
+        text.write(",".join([str(s), *map(str, cell), repr(v), names[chosen[s]], *values]) + "\n")
     return text.getvalue()

@@ -237,8 +237,8 @@ def _sign_of_gain(
 
 
 def cells_in_words(model: TabularModel, states: Ints) -> str:
-    """The first cells of a list in words."""
-    named = ", ".join(f"row {s // model.shape[1] + 1}, column {s % model.shape[1] + 1}" for s in states[:2].tolist())
+    """The first cells of a list in words, or the first states where there is no map."""
+    named = ", ".join(model.place_of(s) for s in states[:2].tolist())
     return named + (f" and {len(states) - 2} more" if len(states) > 2 else "")
 
 

@@ -168,10 +168,14 @@ NAN, INF = float("nan"), float("inf")
 @pytest.mark.parametrize(
     ("arrays", "sentence"),
     [
-        ({"P": [[[0.5, 0.6]], [[0, 1]]]}, "the outcomes of state 0, action 0 add up to 1.1; allowed: 1"),
-        ({"P": [[[0.5, 0.5]], [[0.2, 0.2]]]}, "the outcomes of state 1, action 0 add up to 0.4; allowed: 1"),
-        ({"P": [[[1.5, -0.5]], [[0, 1]]]}, "a probability is negative or not a number"),
-        ({"P": [[[NAN, 1]], [[0, 1]]]}, "a probability is negative or not a number"),
+        (
+            {"P": [[[0.5, 0.6]], [[0, 1]]]},
+            "the outcomes of state 0, action 0 add up to 1.1, which is 0.1 off .*; allowed: 1, or normalize=True",
+        ),
+        ({"P": [[[0.5, 0.5]], [[0.2, 0.2]]]}, "the outcomes of state 1, action 0 add up to 0.4, which is 0.6 off"),
+        ({"P": [[[1.5, -0.5]], [[0, 1]]]}, "a probability of state 0, action 0 is -0.5; allowed: 0 to 1"),
+        ({"P": [[[NAN, 1]], [[0, 1]]]}, "a probability of state 0, action 0 is nan"),
+        ({"P": [[[INF, 1]], [[0, 1]]]}, "a probability of state 0, action 0 is inf"),
         ({"R": [[NAN], [0]]}, "the reward of state 0, action 0 is not finite; allowed: finite rewards"),
         ({"R": [[0], [-INF]]}, "the reward of state 1, action 0 is not finite"),
         ({"P": [[[0.5, 0.5]]]}, r"found P \(1, 1, 2\) and R \(2, 1\); allowed: P \[S, A, S\]"),
@@ -201,8 +205,11 @@ GOOD: Row = [(1.0, 1, 0.0, True)]
 @pytest.mark.parametrize(
     ("P", "sentence"),
     [
-        ({0: {0: [(0.5, 1, 0.0, True)]}, 1: {0: GOOD}}, "the outcomes of state 0, action 0 add up to 0.5; allowed: 1"),
-        ({0: {0: [(2.0, 1, 0.0, True), (-1.0, 0, 0.0, False)]}, 1: {0: GOOD}}, "a probability is negative"),
+        ({0: {0: [(0.5, 1, 0.0, True)]}, 1: {0: GOOD}}, "the outcomes of state 0, action 0 add up to 0.5, which"),
+        (
+            {0: {0: [(2.0, 1, 0.0, True), (-1.0, 0, 0.0, False)]}, 1: {0: GOOD}},
+            "a probability of state 0, action 0 is -1",
+        ),
         ({0: {0: [(1.0, 1, NAN, True)]}, 1: {0: GOOD}}, "the reward of state 0, action 0 is not finite"),
         ({0: {0: [(1.0, 5, 0.0, True)]}, 1: {0: GOOD}}, r"P: allowed: P\[state\]\[action\]"),
         ({0: {0: [(1.0, -1, 0.0, False)]}, 1: {0: GOOD}}, r"P: allowed: P\[state\]\[action\]"),
