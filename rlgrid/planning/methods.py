@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from rlgrid.planning.average_reward import average_reward
 from rlgrid.planning.block_gauss_seidel import MOST_PASSES, block_gauss_seidel, proved_at_discount_1
+from rlgrid.planning.modified_policy_iteration import modified_policy_iteration
 from rlgrid.planning.policy_iteration import linear_programming, policy_iteration, truncated_policy_iteration
 from rlgrid.planning.problem import MethodResult, Problem, gave_up
 from rlgrid.planning.stencils import grid_of
@@ -96,6 +97,7 @@ METHODS: dict[str, Method] = {
     "block_gauss_seidel": Method(blocks_or_states, at_once=blocks_at_once),
     "prioritized_sweeping": Method(prioritized_sweeping),
     "policy_iteration": Method(policy_iteration, improves=True),
+    "modified_policy_iteration": Method(modified_policy_iteration),
     "truncated_policy_iteration": Method(truncated_policy_iteration, improves=True),
     "linear_programming": Method(linear_programming),
     "backward_induction": Method(backward_induction, Criterion.FINITE_HORIZON),

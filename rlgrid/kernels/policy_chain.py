@@ -1,0 +1,261 @@
+"""Sweeps for models without a map: improvement, and policies as chains with one row for each state.
+
+A row's q is its mean reward plus what follows: ``reward[row] + sum of weight v``, the weight being the discount times
+the probability of going on. A policy has one row for each state, which is copied out, so that its sweeps read memory in
+order.
+
+How far T v moves v says how far v* can be (:mod:`rlgrid.planning.modified_policy_iteration`), and by how much the
+differences between rows can change: by the span of a change of v at most. So rows that are far behind need no look.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rlgrid.arrays import Floats, Ints
+from rlgrid.choices import unsigned
+from rlgrid.compiled import compiled
+from rlgrid.kernels.sweeps import Rows
+
+
+class Backups(NamedTuple):
+    """Rows by their mean rewards: S states, R rows, N outcomes."""
+
+    begin: Ints  # [S + 1] where the rows of each state begin
+    first: Ints  # [R + 1] where the outcomes of each row begin
+    next_state: NDArray[np.int32]  # [N]
+    weight: Floats  # [N] discount times the probability of going on
+    reward: Floats  # [R] mean
+    total: Floats  # [R] sum of the weights
+
+
+class Chain(NamedTuple):
+    """A policy: a row for each of S states, with room for M outcomes."""
+
+    first: Ints  # [S + 1]
+    next_state: NDArray[np.int32]  # [M]
+    weight: Floats  # [M]
+    reward: Floats  # [S]
+    total: Floats  # [S]
+
+
+class Change(NamedTuple):
+    """How a sweep has changed v."""
+
+    least: float  # least T v - v
+    most: float  # greatest T v - v
+    mean: float
+    size: float  # greatest |v|
+    looked_at: int  # states of which all rows were looked at
+
+
+@compiled
+def in_order(rows: Rows) -> bool:
+    """Whether each outcome has its own code, in the order of the rows."""
+    for i in range(len(rows.code)):
+        if rows.code[unsigned(i)] != i:
+            return False
+    return len(rows.code) == len(rows.continuation)
+
+
+@compiled
+def gather(rows: Rows, weight: Floats, reward: Floats, total: Floats) -> tuple[float, float]:
+    """Write the mean rewards [R] and sums of weights [R] of all rows, and the weights [N] where there is room for them.
+
+    Returns the least and the greatest sum of the rows that have outcomes.
+    """
+    low, high = np.inf, 0.0
+    for row in range(len(reward)):
+        begin, end = rows.first[unsigned(row)], rows.first[unsigned(row + 1)]
+        mean, ahead = 0.0, 0.0
+        for i in range(begin, end):
+            code = rows.code[unsigned(i)]
+            mean += rows.reward_share[unsigned(code)]
+            ahead += rows.continuation[unsigned(code)]
+            if len(weight) > 0:
+                weight[unsigned(i)] = rows.continuation[unsigned(code)]
+        reward[unsigned(row)] = mean
+        total[unsigned(row)] = ahead
+        if begin < end:
+            low, high = min(low, ahead), max(high, ahead)
+    return low, high
+
+
+@compiled
+def back_up(first: Ints, next_state: NDArray[np.int32], weight: Floats, reward: Floats, v: Floats, row: int) -> float:
+    """q of a row."""
+    q: float = reward[unsigned(row)]
+    for i in range(first[unsigned(row)], first[unsigned(row + 1)]):
+        q += weight[unsigned(i)] * v[unsigned(next_state[unsigned(i)])]
+    return q
+
+
+@compiled
+def improve(
+    b: Backups, epsilon: float, v: Floats, drift: float, out: Floats, choice: NDArray[np.int32], gap: Floats
+) -> Change:
+    """out = T v, with the greedy row of each state in ``choice``; T and epsilon as in :mod:`rlgrid.kernels.sweeps`.
+
+    ``gap`` [S] is by how much the greedy row was ahead of the next one, plus how much v had drifted by then. States
+    whose gap is larger than the ``drift`` by now keep their row. With epsilon above 0, and where ``gap`` is -inf, all
+    rows are looked at.
+    """
+    least, most, total, size, looked_at = np.inf, -np.inf, 0.0, 0.0, 0
+    for s in range(len(v)):
+        if gap[unsigned(s)] > drift and epsilon == 0.0:
+            new = back_up(b.first, b.next_state, b.weight, b.reward, v, choice[unsigned(s)])
+        else:
+            looked_at += 1
+            new, second, arg, mean, n = -np.inf, -np.inf, -1, 0.0, 0
+            for row in range(b.begin[unsigned(s)], b.begin[unsigned(s + 1)]):
+                if b.first[unsigned(row)] == b.first[unsigned(row + 1)]:
+                    continue
+                q = back_up(b.first, b.next_state, b.weight, b.reward, v, row)
+                mean += q
+                n += 1
+                if q > new:
+                    new, second, arg = q, new, row
+                else:
+                    second = max(second, q)
+            gap[unsigned(s)] = new - second + drift
+            choice[unsigned(s)] = arg
+            if epsilon > 0.0:
+                new = (1.0 - epsilon) * new + epsilon * (mean / n)
+        out[unsigned(s)] = new
+        change = new - v[unsigned(s)]
+        total += change
+        least, most, size = min(least, change), max(most, change), max(size, abs(v[unsigned(s)]))
+    return Change(least, most, total / len(v), size, looked_at)
+
+
+@compiled
+def row_bounds(b: Backups, v: Floats) -> tuple[float, float]:
+    """The largest (q - v) / (1 - total) of all rows, and the least of what is the largest one of a state."""
+    low, high = np.inf, -np.inf
+    for s in range(len(v)):
+        best = -np.inf
+        for row in range(b.begin[unsigned(s)], b.begin[unsigned(s + 1)]):
+            if b.first[unsigned(row)] < b.first[unsigned(row + 1)]:
+                q = back_up(b.first, b.next_state, b.weight, b.reward, v, row)
+                best = max(best, (q - v[unsigned(s)]) / (1.0 - b.total[unsigned(row)]))
+        low, high = min(low, best), max(high, best)
+    return low, high
+
+
+@compiled
+def follow(b: Backups, choice: NDArray[np.int32], chain: Chain) -> None:
+    """The chain of the policy that takes one row in each state."""
+    n = 0
+    for s in range(len(choice)):
+        row = choice[unsigned(s)]
+        chain.first[unsigned(s)] = n
+        chain.reward[unsigned(s)], chain.total[unsigned(s)] = b.reward[unsigned(row)], b.total[unsigned(row)]
+        for i in range(b.first[unsigned(row)], b.first[unsigned(row + 1)]):
+            chain.next_state[unsigned(n)], chain.weight[unsigned(n)] = b.next_state[unsigned(i)], b.weight[unsigned(i)]
+            n += 1
+    chain.first[unsigned(len(choice))] = n
+
+
+@compiled
+def mix(b: Backups, share: Floats, chain: Chain) -> None:
+    """The chain of the policy that takes each row with a probability, ``share`` [R]."""
+    n = 0
+    for s in range(len(chain.reward)):
+        chain.first[unsigned(s)] = n
+        reward, total = 0.0, 0.0
+        for row in range(b.begin[unsigned(s)], b.begin[unsigned(s + 1)]):
+            p = share[unsigned(row)]
+            if p > 0.0:
+                reward += p * b.reward[unsigned(row)]
+                total += p * b.total[unsigned(row)]
+                for i in range(b.first[unsigned(row)], b.first[unsigned(row + 1)]):
+                    chain.next_state[unsigned(n)] = b.next_state[unsigned(i)]
+                    chain.weight[unsigned(n)] = p * b.weight[unsigned(i)]
+                    n += 1
+        chain.reward[unsigned(s)], chain.total[unsigned(s)] = reward, total
+    chain.first[unsigned(len(chain.reward))] = n
+
+
+@compiled
+def sweep_chain(chain: Chain, v: Floats, out: Floats) -> tuple[float, float]:
+    """out = r + P v, the weights being P; least and greatest out - v."""
+    least, most = np.inf, -np.inf
+    for s in range(len(v)):
+        new = back_up(chain.first, chain.next_state, chain.weight, chain.reward, v, s)
+        out[unsigned(s)] = new
+        least, most = min(least, new - v[unsigned(s)]), max(most, new - v[unsigned(s)])
+    return least, most
+
+
+@compiled
+def raise_by(chain: Chain, change: float, out: Floats) -> None:
+    """Make of out = r + P v what it is for v + change."""
+    for s in range(len(out)):
+        out[unsigned(s)] += chain.total[unsigned(s)] * change
+
+
+@compiled
+def span(a: Floats, b: Floats) -> float:
+    """max (a - b) - min (a - b)."""
+    least, most = np.inf, -np.inf
+    for s in range(len(a)):
+        change = a[unsigned(s)] - b[unsigned(s)]
+        least, most = min(least, change), max(most, change)
+    return most - least
+
+
+@compiled
+def multiply(chain: Chain, x: Floats, y: Floats) -> None:
+    """y = x - P x."""
+    for s in range(len(x)):
+        total = x[unsigned(s)]
+        for i in range(chain.first[unsigned(s)], chain.first[unsigned(s + 1)]):
+            total -= chain.weight[unsigned(i)] * x[unsigned(chain.next_state[unsigned(i)])]
+        y[unsigned(s)] = total
+
+
+@compiled
+def biconjugate_gradients(chain: Chain, r: Floats, x: Floats, work: Floats, tol: float, most: int) -> int:
+    """x with about x - P x = r, by BiCGstab from x = 0 (van der Vorst 1992); the multiplications that it took.
+
+    r is used up; it ends where its length has fallen by ``tol``, after ``most`` multiplications, or where the method
+    breaks down. ``work`` [4, S] is room.
+    """
+    start, p, y, t = work[0], work[1], work[2], work[3]
+    rho = 0.0
+    for s in range(len(r)):
+        x[unsigned(s)] = 0.0
+        start[unsigned(s)] = p[unsigned(s)] = r[unsigned(s)]
+        rho += r[unsigned(s)] ** 2
+    length, done = rho, 0
+    while done < most and rho != 0.0:
+        multiply(chain, p, y)
+        along = 0.0
+        for s in range(len(r)):
+            along += start[unsigned(s)] * y[unsigned(s)]
+        alpha = rho / along
+        for s in range(len(r)):
+            r[unsigned(s)] -= alpha * y[unsigned(s)]
+        multiply(chain, r, t)
+        done += 2
+        tt, tr = 0.0, 0.0
+        for s in range(len(r)):
+            tt += t[unsigned(s)] ** 2
+            tr += t[unsigned(s)] * r[unsigned(s)]
+        omega = tr / tt if tt > 0.0 else 0.0
+        left, new = 0.0, 0.0
+        for s in range(len(r)):
+            x[unsigned(s)] += alpha * p[unsigned(s)] + omega * r[unsigned(s)]
+            r[unsigned(s)] -= omega * t[unsigned(s)]
+            left += r[unsigned(s)] ** 2
+            new += start[unsigned(s)] * r[unsigned(s)]
+        if not left > tol * tol * length or omega == 0.0:
+            break
+        beta = new / rho * (alpha / omega)
+        rho = new
+        for s in range(len(r)):
+            p[unsigned(s)] = r[unsigned(s)] + beta * (p[unsigned(s)] - omega * y[unsigned(s)])
+    return done
