@@ -61,7 +61,7 @@ def factorize(chain: Chain, blocks: Blocks) -> None:
         band[block, half] = blocks.size[block]
     for s in range(len(blocks.of_state)):
         here = blocks.of_state[unsigned(s)]
-        for i in range(chain.first[unsigned(s)], chain.first[unsigned(s + 1)]):
+        for i in range(chain.first[unsigned(s)], chain.last[unsigned(s)]):
             there = blocks.of_state[unsigned(chain.next_state[unsigned(i)])]
             band[unsigned(here), unsigned(there - here + half)] -= chain.weight[unsigned(i)]
     for k in range(n):

@@ -35,7 +35,8 @@ class Backups(NamedTuple):
 class Chain(NamedTuple):
     """A policy: a row for each of S states, with room for M outcomes."""
 
-    first: Ints  # [S + 1]
+    first: Ints  # [S] where the outcomes of each state's row begin
+    last: Ints  # [S] and where they end
     next_state: NDArray[np.int32]  # [M]
     weight: Floats  # [M]
     reward: Floats  # [S]
@@ -52,43 +53,51 @@ class Change(NamedTuple):
     looked_at: int  # states of which all rows were looked at
 
 
-@compiled
-def in_order(rows: Rows) -> bool:
-    """Whether each outcome has its own code, in the order of the rows."""
-    for i in range(len(rows.code)):
-        if rows.code[unsigned(i)] != i:
-            return False
-    return len(rows.code) == len(rows.continuation)
+class Measured(NamedTuple):
+    """What there is in all rows that have outcomes."""
+
+    in_order: bool  # each outcome has its own code, in the order of the rows
+    low: float  # least sum of weights
+    high: float  # greatest one
+    reward: float  # greatest sum of |reward_share|
+    longest: int  # most outcomes of a row
+    widest: int  # most rows of a state
 
 
 @compiled
-def gather(rows: Rows, weight: Floats, reward: Floats, total: Floats) -> tuple[float, float]:
-    """Write the mean rewards [R] and sums of weights [R] of all rows, and the weights [N] where there is room for them.
-
-    Returns the least and the greatest sum of the rows that have outcomes.
-    """
-    low, high = np.inf, 0.0
-    for row in range(len(reward)):
-        begin, end = rows.first[unsigned(row)], rows.first[unsigned(row + 1)]
-        mean, ahead = 0.0, 0.0
-        for i in range(begin, end):
-            code = rows.code[unsigned(i)]
-            mean += rows.reward_share[unsigned(code)]
-            ahead += rows.continuation[unsigned(code)]
-            if len(weight) > 0:
-                weight[unsigned(i)] = rows.continuation[unsigned(code)]
-        reward[unsigned(row)] = mean
-        total[unsigned(row)] = ahead
-        if begin < end:
-            low, high = min(low, ahead), max(high, ahead)
-    return low, high
+def gather(rows: Rows, reward: Floats, total: Floats) -> Measured:
+    """Write the mean rewards [R] and sums of weights [R] of all rows."""
+    in_order, low, high, largest, longest, widest = True, np.inf, 0.0, 0.0, 0, 0
+    for s in range(len(rows.begin) - 1):
+        widest = max(widest, rows.begin[unsigned(s + 1)] - rows.begin[unsigned(s)])
+        for row in range(rows.begin[unsigned(s)], rows.begin[unsigned(s + 1)]):
+            begin, end = rows.first[unsigned(row)], rows.first[unsigned(row + 1)]
+            mean, size, ahead = 0.0, 0.0, 0.0
+            for i in range(begin, end):
+                code = rows.code[unsigned(i)]
+                in_order &= code == i
+                mean += rows.reward_share[unsigned(code)]
+                size += abs(rows.reward_share[unsigned(code)])
+                ahead += rows.continuation[unsigned(code)]
+            reward[unsigned(row)], total[unsigned(row)] = mean, ahead
+            if begin < end:
+                low, high, largest = min(low, ahead), max(high, ahead), max(largest, size)
+                longest = max(longest, end - begin)
+    return Measured(in_order, low, high, largest, longest, widest)
 
 
 @compiled
-def back_up(first: Ints, next_state: NDArray[np.int32], weight: Floats, reward: Floats, v: Floats, row: int) -> float:
-    """q of a row."""
-    q: float = reward[unsigned(row)]
-    for i in range(first[unsigned(row)], first[unsigned(row + 1)]):
+def spread(rows: Rows, weight: Floats) -> None:
+    """Write the weight of each outcome, [N]."""
+    for i in range(len(weight)):
+        weight[unsigned(i)] = rows.continuation[unsigned(rows.code[unsigned(i)])]
+
+
+@compiled
+def back_up(begin: int, end: int, next_state: NDArray[np.int32], weight: Floats, reward: float, v: Floats) -> float:
+    """q of a row whose outcomes stand at ``begin`` to ``end``."""
+    q = reward
+    for i in range(begin, end):
         q += weight[unsigned(i)] * v[unsigned(next_state[unsigned(i)])]
     return q
 
@@ -106,20 +115,23 @@ def improve(
     least, most, total, size, looked_at = np.inf, -np.inf, 0.0, 0.0, 0
     for s in range(len(v)):
         if gap[unsigned(s)] > drift and epsilon == 0.0:
-            new = back_up(b.first, b.next_state, b.weight, b.reward, v, choice[unsigned(s)])
+            row = choice[unsigned(s)]
+            begin, end = b.first[unsigned(row)], b.first[unsigned(row + 1)]
+            new = back_up(begin, end, b.next_state, b.weight, b.reward[unsigned(row)], v)
         else:
             looked_at += 1
             new, second, arg, mean, n = -np.inf, -np.inf, -1, 0.0, 0
+            end = b.first[unsigned(b.begin[unsigned(s)])]
             for row in range(b.begin[unsigned(s)], b.begin[unsigned(s + 1)]):
-                if b.first[unsigned(row)] == b.first[unsigned(row + 1)]:
+                begin, end = end, b.first[unsigned(row + 1)]
+                if begin == end:
                     continue
-                q = back_up(b.first, b.next_state, b.weight, b.reward, v, row)
+                q = back_up(begin, end, b.next_state, b.weight, b.reward[unsigned(row)], v)
                 mean += q
                 n += 1
-                if q > new:
-                    new, second, arg = q, new, row
-                else:
-                    second = max(second, q)
+                second = max(second, min(q, new))
+                arg = row if q > new else arg
+                new = max(q, new)
             gap[unsigned(s)] = new - second + drift
             choice[unsigned(s)] = arg
             if epsilon > 0.0:
@@ -133,35 +145,53 @@ def improve(
 
 @compiled
 def row_bounds(b: Backups, v: Floats) -> tuple[float, float]:
-    """The largest (q - v) / (1 - total) of all rows, and the least of what is the largest one of a state."""
+    """The least over the states of the largest (q - v) / (1 - total) of a row, and the largest one of all."""
     low, high = np.inf, -np.inf
     for s in range(len(v)):
         best = -np.inf
         for row in range(b.begin[unsigned(s)], b.begin[unsigned(s + 1)]):
-            if b.first[unsigned(row)] < b.first[unsigned(row + 1)]:
-                q = back_up(b.first, b.next_state, b.weight, b.reward, v, row)
+            begin, end = b.first[unsigned(row)], b.first[unsigned(row + 1)]
+            if begin < end:
+                q = back_up(begin, end, b.next_state, b.weight, b.reward[unsigned(row)], v)
                 best = max(best, (q - v[unsigned(s)]) / (1.0 - b.total[unsigned(row)]))
         low, high = min(low, best), max(high, best)
     return low, high
 
 
 @compiled
-def follow(b: Backups, choice: NDArray[np.int32], chain: Chain) -> None:
-    """The chain of the policy that takes one row in each state."""
-    n = 0
+def make_room(b: Backups, chain: Chain) -> None:
+    """Room in the chain for the longest row of each state."""
+    place = 0
+    for s in range(len(chain.first)):
+        most = 0
+        for row in range(b.begin[unsigned(s)], b.begin[unsigned(s + 1)]):
+            most = max(most, b.first[unsigned(row + 1)] - b.first[unsigned(row)])
+        chain.first[unsigned(s)] = chain.last[unsigned(s)] = place
+        place += most
+
+
+@compiled
+def follow(b: Backups, choice: NDArray[np.int32], followed: NDArray[np.int32], chain: Chain) -> None:
+    """Make the chain that of a policy that takes one row in each state; ``followed`` [S] are those it has."""
     for s in range(len(choice)):
         row = choice[unsigned(s)]
-        chain.first[unsigned(s)] = n
+        if row == followed[unsigned(s)]:
+            continue
+        followed[unsigned(s)] = row
         chain.reward[unsigned(s)], chain.total[unsigned(s)] = b.reward[unsigned(row)], b.total[unsigned(row)]
+        to = chain.first[unsigned(s)]
         for i in range(b.first[unsigned(row)], b.first[unsigned(row + 1)]):
-            chain.next_state[unsigned(n)], chain.weight[unsigned(n)] = b.next_state[unsigned(i)], b.weight[unsigned(i)]
-            n += 1
-    chain.first[unsigned(len(choice))] = n
+            chain.next_state[unsigned(to)], chain.weight[unsigned(to)] = (
+                b.next_state[unsigned(i)],
+                b.weight[unsigned(i)],
+            )
+            to += 1
+        chain.last[unsigned(s)] = to
 
 
 @compiled
 def mix(b: Backups, share: Floats, chain: Chain) -> None:
-    """The chain of the policy that takes each row with a probability, ``share`` [R]."""
+    """Make the chain that of a policy that takes each row with a probability, ``share`` [R]."""
     n = 0
     for s in range(len(chain.reward)):
         chain.first[unsigned(s)] = n
@@ -175,8 +205,8 @@ def mix(b: Backups, share: Floats, chain: Chain) -> None:
                     chain.next_state[unsigned(n)] = b.next_state[unsigned(i)]
                     chain.weight[unsigned(n)] = p * b.weight[unsigned(i)]
                     n += 1
+        chain.last[unsigned(s)] = n
         chain.reward[unsigned(s)], chain.total[unsigned(s)] = reward, total
-    chain.first[unsigned(len(chain.reward))] = n
 
 
 @compiled
@@ -184,7 +214,8 @@ def sweep_chain(chain: Chain, v: Floats, out: Floats) -> tuple[float, float]:
     """out = r + P v, the weights being P; least and greatest out - v."""
     least, most = np.inf, -np.inf
     for s in range(len(v)):
-        new = back_up(chain.first, chain.next_state, chain.weight, chain.reward, v, s)
+        begin, end = chain.first[unsigned(s)], chain.last[unsigned(s)]
+        new = back_up(begin, end, chain.next_state, chain.weight, chain.reward[unsigned(s)], v)
         out[unsigned(s)] = new
         least, most = min(least, new - v[unsigned(s)]), max(most, new - v[unsigned(s)])
     return least, most
@@ -212,7 +243,7 @@ def multiply(chain: Chain, x: Floats, y: Floats) -> None:
     """y = x - P x."""
     for s in range(len(x)):
         total = x[unsigned(s)]
-        for i in range(chain.first[unsigned(s)], chain.first[unsigned(s + 1)]):
+        for i in range(chain.first[unsigned(s)], chain.last[unsigned(s)]):
             total -= chain.weight[unsigned(i)] * x[unsigned(chain.next_state[unsigned(i)])]
         y[unsigned(s)] = total
 

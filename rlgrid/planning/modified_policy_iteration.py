@@ -31,18 +31,20 @@ from rlgrid.kernels.policy_chain import (
     Backups,
     Chain,
     Change,
+    Measured,
     biconjugate_gradients,
     follow,
     gather,
     improve,
-    in_order,
+    make_room,
     mix,
     raise_by,
     row_bounds,
     span,
+    spread,
     sweep_chain,
 )
-from rlgrid.kernels.sweeps import NO_WEIGHT, OUTWARD, Accuracy, Rows, error_bound, slack
+from rlgrid.kernels.sweeps import OUTWARD, Accuracy, Rows, error_bound, slack
 from rlgrid.planning.certificate import UNIT
 from rlgrid.planning.problem import MethodResult, Problem
 
@@ -117,11 +119,13 @@ class _Iteration:
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
-        self.backups, self.low_total, self.high_total = backups_of(problem.rows)
+        self.backups, measured = backups_of(problem.rows)
+        self.low_total, self.high_total = measured.low, measured.high
         self.accuracy = problem.accuracy
         n = problem.n_states
         self.chain = Chain(
-            np.empty(n + 1, np.int64),
+            np.empty(n, np.int64),
+            np.empty(n, np.int64),
             np.empty(len(self.backups.next_state), np.int32),
             np.empty(len(self.backups.next_state)),
             np.empty(n),
@@ -129,8 +133,10 @@ class _Iteration:
         )
         if len(problem.weight):
             self._evaluate_only()
+        make_room(self.backups, self.chain)
         self.v, self.out, self.before = np.zeros(n), np.empty(n), np.empty(n)
-        self.choice, self.gap, self.drift = np.full(n, -1, np.int32), np.full(n, -np.inf), 0.0
+        self.choice, self.followed = np.full(n, -1, np.int32), np.full(n, -1, np.int32)
+        self.gap, self.drift = np.full(n, -np.inf), 0.0
         self.done = 0
         self.blocks = blocks_by(self.backups, np.arange(n))
         self.way = "constant" if self.blocks is None else "blocks"
@@ -138,11 +144,11 @@ class _Iteration:
     def _evaluate_only(self) -> None:
         """Where a policy is given: its mixed row is the only one of each state."""
         mix(self.backups, self.problem.weight, self.chain)
-        first = self.chain.first
+        first = np.append(self.chain.first, self.chain.last[-1])
         begin = np.arange(self.problem.n_states + 1)
         self.backups = Backups(
             begin,
-            first.copy(),
+            first,
             self.chain.next_state[: first[-1]].copy(),
             self.chain.weight[: first[-1]].copy(),
             self.chain.reward.copy(),
@@ -218,7 +224,7 @@ class _Iteration:
         if self.problem.epsilon > 0:
             mix(self.backups, self.problem.soft(self.choice.astype(np.int64)), self.chain)
         else:
-            follow(self.backups, self.choice, self.chain)
+            follow(self.backups, self.choice, self.followed, self.chain)
         aim = ENOUGH * (change.most - change.least)
         if self.way == "gradients":
             left = self._by_gradients()
@@ -276,15 +282,15 @@ class _Iteration:
         return before != "gradients"
 
 
-def backups_of(rows: Rows) -> tuple[Backups, float, float]:
-    """Rows by their mean rewards, and the least and greatest sum of a row's weights."""
+def backups_of(rows: Rows) -> tuple[Backups, Measured]:
+    """Rows by their mean rewards, and what there is in them."""
     n_rows = len(rows.first) - 1
     reward, total = np.empty(n_rows), np.empty(n_rows)
+    measured = Measured(*gather(rows, reward, total))
     weight = rows.continuation
-    if own := not in_order(rows):
-        weight = np.empty(len(rows.next_state))
-    low, high = gather(rows, weight if own else NO_WEIGHT, reward, total)
-    return Backups(rows.begin, rows.first, rows.next_state, weight, reward, total), low, high
+    if not measured.in_order or len(weight) != len(rows.next_state):
+        spread(rows, weight := np.empty(len(rows.next_state)))
+    return Backups(rows.begin, rows.first, rows.next_state, weight, reward, total), measured
 
 
 def blocks_by(b: Backups, position: Ints) -> Blocks | None:
@@ -321,12 +327,13 @@ def blocks_by(b: Backups, position: Ints) -> Blocks | None:
 
 def _mean_step(b: Backups, position: Ints) -> int:
     """About how far outcomes lead on average, the short way round; at least 2."""
-    n, rows = len(position), len(b.first) - 1
-    some = np.unique(np.linspace(0, n - 1, 2_000).astype(np.int64))
-    lines = [np.arange(b.first[b.begin[s]], b.first[b.begin[s + 1]])[:64] for s in some.tolist()]
-    state = np.repeat(some, [len(line) for line in lines])
-    far = np.abs(position[b.next_state[np.concatenate(lines)]] - position[state])
-    return max(2, round(float(np.minimum(far, n - far).mean()))) if rows else 2
+    n = len(position)
+    rows = np.linspace(0, len(b.first) - 2, 4_000).astype(np.int64)
+    rows = rows[b.first[rows] < b.first[rows + 1]]
+    state = np.searchsorted(b.begin, rows, side="right") - 1
+    outcome = (b.first[rows] + b.first[rows + 1]) // 2  # one in the middle, as they are in order
+    far = np.abs(position[b.next_state[outcome]] - position[state])
+    return max(2, round(float(np.minimum(far, n - far).mean()))) if len(rows) else 2
 
 
 def search_positions(b: Backups) -> Ints:
