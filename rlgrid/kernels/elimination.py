@@ -106,6 +106,26 @@ def count_entries(
 
 
 @compiled
+def count_operations(pattern: Pattern, parent: Ints, mark: Ints, stack: Ints, in_column: Ints, most: float) -> float:
+    """About how many multiplications an elimination takes: the squares of what stands in each column of F, added up.
+
+    Counting ends where there are more than ``most``.
+    """
+    total = 0.0
+    for i in range(len(parent)):
+        mark[unsigned(i)] = -1
+        in_column[unsigned(i)] = 0
+    for i in range(len(parent)):
+        for q in range(reach(i, pattern, parent, mark, stack), len(parent)):
+            k = stack[unsigned(q)]
+            total += 2.0 * in_column[unsigned(k)] + 1.0
+            in_column[unsigned(k)] += 1
+        if total > most:
+            break
+    return total
+
+
+@compiled
 def place_entries(pattern: Pattern, parent: Ints, mark: Ints, stack: Ints, factors: Factors, filled: Ints) -> None:
     """Write down where the entries of F and U stand; ``filled`` [S] begins as ``U_first[:-1]``."""
     n_states = len(parent)

@@ -198,6 +198,24 @@ def choose_rows(
 
 
 @compiled
+def choose_by_values(rows: Rows, q: Floats, v: Floats, choice: Ints, tie: float, most: float) -> None:
+    """The same choice from the values q of the rows, [R], at v."""
+    for s in range(len(v)):
+        best, margin = -np.inf, 0.0
+        for row in range(rows.begin[s], rows.begin[s + 1]):
+            best = max(best, q[row])
+        for row in range(rows.begin[s], rows.begin[s + 1]):
+            if q[row] == best and rows.first[row + 1] > rows.first[row]:
+                margin = max(margin, tie * row_size(rows, row, v))
+        least = best - min(margin, most)
+        if choice[s] < 0 or not q[choice[s]] >= least:
+            for row in range(rows.begin[s], rows.begin[s + 1]):
+                if q[row] >= least and rows.first[row + 1] > rows.first[row]:
+                    choice[s] = row
+                    break
+
+
+@compiled
 def row_values(rows: Rows, v: Floats, out: Floats) -> None:
     """q of every row, [R]; -inf where the action is not available."""
     for row in range(len(out)):

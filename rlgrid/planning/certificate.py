@@ -45,7 +45,14 @@ MOST_OUTCOMES = 2**29
 
 def accuracy_of(model: TabularModel, rows: Rows, discount: float, *, mixed: bool) -> Accuracy:
     """How accurate a backup of these rows is; ``mixed`` where it averages over the rows of a state."""
-    continuation, reward, longest, widest = measure(rows)
+    return accuracy_from(model, measure(rows), discount, mixed=mixed)
+
+
+def accuracy_from(
+    model: TabularModel, measured: tuple[float, float, int, int], discount: float, *, mixed: bool
+) -> Accuracy:
+    """The same of rows that :func:`rlgrid.kernels.sweeps.measure` has gone over."""
+    continuation, reward, longest, widest = measured
     rounding = rounding_of(longest, widest if mixed else 0)
     accuracy = Accuracy(continuation * (1 + 2 * rounding), reward * (1 + 2 * rounding), rounding)
     if discount == 1 and continuation > 1 - 2 * ROW_SUM_TOLERANCE:  # such a row goes on for sure, whatever its sum says

@@ -20,9 +20,10 @@ from rlgrid.planning.chain import chain_of, undiscounted_values, values_of_weigh
 from rlgrid.planning.fractions import policy_fractions
 from rlgrid.planning.graph import edges, rows_at
 from rlgrid.planning.linear_system import policy_values
+from rlgrid.planning.modified_policy_iteration import settled
 from rlgrid.planning.plan import ActionTables, Plan
 from rlgrid.planning.problem import MAX_SWEEPS, MethodResult, OnSweep, Problem, check_limits, uncertified
-from rlgrid.planning.stencils import grid_of
+from rlgrid.planning.stencils import grid_of, outcomes_repeat
 from rlgrid.planning.sweeping import gauss_seidel, value_iteration
 
 #: States up to which a direct solve is fast.
@@ -82,9 +83,8 @@ def evaluate_policy(
     model = as_model(source)
     checked = check_policy(model, policy)
     gamma = 1.0 if method == "average_reward" else resolve_discount(discount, model.discount)
-    rows = rows_at(model, gamma)
     weight = checked.ravel()
-    problem = Problem(model, rows, gamma, None, 0.0, tol, max_sweeps, on_sweep, on_limit=on_limit, weight=weight)
+    problem = Problem(model, None, gamma, None, 0.0, tol, max_sweeps, on_sweep, on_limit=on_limit, weight=weight)
     if exact and method == "average_reward":
         raise InputError(f'exact: found it with method "{method}"; allowed: with the other methods')
     exact_v = None
@@ -148,11 +148,18 @@ def _direct(problem: Problem) -> MethodResult:
 
 
 def _auto(problem: Problem) -> MethodResult:
-    """A direct solve of small problems, block Gauss-Seidel on large grids, and a direct solve where that fails."""
-    found = None
+    """A direct solve of small problems, block Gauss-Seidel on large grids, sweeps with corrections on what is no grid.
+
+    A direct solve where these fail.
+    """
     if problem.n_states > DIRECT_STATES:
-        found = _blocks(replace(problem, max_sweeps=min(MOST_PASSES, problem.max_sweeps)))
-    return _direct(problem)._replace(method="direct") if found is None else found._replace(method="block_gauss_seidel")
+        if outcomes_repeat(problem):
+            found = _blocks(replace(problem, max_sweeps=min(MOST_PASSES, problem.max_sweeps)))
+            if found is not None:
+                return found._replace(method="block_gauss_seidel")
+        if problem.discount < 1 and (found := settled(problem)) is not None:
+            return found._replace(method="modified_policy_iteration")
+    return _direct(problem)._replace(method="direct")
 
 
 def _blocks_or_direct(problem: Problem) -> MethodResult:

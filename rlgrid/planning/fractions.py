@@ -143,7 +143,7 @@ def not_optimal(problem: Problem, model_rows: Rows, policy: Floats) -> Bools:
     integers = integer_rows(model, model_rows, Fraction(repr(problem.discount)))
     choice = (policy.argmax(axis=1) + model.n_actions * np.arange(model.n_states)).tolist()
     taken = [_soft(of_state, row, epsilon) for of_state, row in zip(integers.of_state, choice, strict=True)]
-    own = _policy_fractions(replace(problem, rows=model_rows, collapsed=None, weight=policy.ravel()), integers, taken)
+    own = _policy_fractions(replace(problem, given=model_rows, collapsed=None, weight=policy.ravel()), integers, taken)
     return np.array([x != y for x, y in zip(own.exact_v, best.exact_v, strict=True)])
 
 

@@ -7,19 +7,23 @@ from enum import Enum
 from math import inf, log
 from typing import NamedTuple
 
+import numpy as np
+
 from rlgrid.planning.average_reward import average_reward
 from rlgrid.planning.block_gauss_seidel import MOST_PASSES, block_gauss_seidel, proved_at_discount_1
-from rlgrid.planning.modified_policy_iteration import modified_policy_iteration
+from rlgrid.planning.graph import edges
+from rlgrid.planning.linear_system import can_be_eliminated
+from rlgrid.planning.modified_policy_iteration import modified_policy_iteration, settled
 from rlgrid.planning.policy_iteration import linear_programming, policy_iteration, truncated_policy_iteration
 from rlgrid.planning.problem import MethodResult, Problem, gave_up
-from rlgrid.planning.stencils import grid_of
+from rlgrid.planning.stencils import grid_of, outcomes_repeat
 from rlgrid.planning.sweeping import backward_induction, gauss_seidel, prioritized_sweeping, value_iteration
 
 #: Outcomes that value iteration may look at, in all its sweeps, before a direct solve is faster.
 QUICK_OUTCOMES = 100_000
 
-#: States up to which direct solves are fast whatever the discount, and up to which they can be done.
-DIRECT_STATES, MOST_DIRECT_STATES = 2_000, 200_000
+#: States up to which direct solves are fast whatever the discount.
+DIRECT_STATES = 2_000
 
 
 class Criterion(Enum):
@@ -42,17 +46,23 @@ class Method(NamedTuple):
 def auto(problem: Problem) -> MethodResult:
     """The fastest method known for a problem's size and structure.
 
-    A few quick sweeps where these are enough, policy iteration on small problems, block Gauss-Seidel on grids, and
-    Gauss-Seidel on the rest.
+    A few quick sweeps where these are enough, policy iteration on small problems, block Gauss-Seidel on grids, modified
+    policy iteration on the rest; where that does not settle, policy iteration if a direct solve fits the memory, and
+    Gauss-Seidel if not.
     """
     if problem.n_states <= DIRECT_STATES:
         quick = _sweeps_needed(problem) * len(problem.rows.next_state) <= QUICK_OUTCOMES
         return _solve_by("value_iteration" if quick else "policy_iteration", problem)
-    grid = grid_of(problem)
-    found = block_gauss_seidel(problem, grid, min(MOST_PASSES, problem.max_sweeps)) if grid else None
-    if found is not None:
-        return found._replace(method="block_gauss_seidel")
-    return _solve_by("policy_iteration" if problem.n_states <= MOST_DIRECT_STATES else "gauss_seidel", problem)
+    if outcomes_repeat(problem):
+        grid = grid_of(problem)
+        found = block_gauss_seidel(problem, grid, min(MOST_PASSES, problem.max_sweeps)) if grid else None
+        if found is not None:
+            return found._replace(method="block_gauss_seidel")
+    if (found := settled(problem)) is not None:
+        return found._replace(method="modified_policy_iteration")
+    _, state, next_state = edges(problem.rows, np.diff(problem.rows.first) > 0)
+    direct = can_be_eliminated(state, next_state, problem.n_states)
+    return _solve_by("policy_iteration" if direct else "gauss_seidel", problem)
 
 
 def auto_at_once(problem: Problem) -> MethodResult | None:

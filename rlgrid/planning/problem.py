@@ -18,7 +18,7 @@ from rlgrid.errors import InputError, one_of, whole
 from rlgrid.kernels.sweeps import NO_WEIGHT, Accuracy, Rows, error_bound
 from rlgrid.models.model import TabularModel
 from rlgrid.planning.certificate import accuracy_of
-from rlgrid.planning.graph import soft_weights
+from rlgrid.planning.graph import rows_at, soft_weights
 from rlgrid.planning.undiscounted import Collapsed
 
 OnSweep: TypeAlias = Callable[[int, Floats], object]
@@ -36,7 +36,7 @@ class Problem:
 
     Attributes:
         model: what is to be solved.
-        rows: what the method works on.
+        given: what the method works on; ``None`` for the rows of the model, which are made when they are asked for.
         discount: 1 for the mean reward a step.
         collapsed: how the rows came from those of the model, at discount 1.
         epsilon: the best policy is sought among those that take every available action with epsilon / |A| or more.
@@ -46,7 +46,7 @@ class Problem:
     """
 
     model: TabularModel
-    rows: Rows
+    given: Rows | None
     discount: float
     collapsed: Collapsed | None
     epsilon: float
@@ -58,6 +58,11 @@ class Problem:
     on_limit: str = "raise"
     weight: Floats = field(default_factory=lambda: NO_WEIGHT)
     first: Floats | None = None
+
+    @cached_property
+    def rows(self) -> Rows:
+        """What the method works on."""
+        return rows_at(self.model, self.discount) if self.given is None else self.given
 
     @cached_property
     def accuracy(self) -> Accuracy:
@@ -74,7 +79,7 @@ class Problem:
     @property
     def n_states(self) -> int:
         """Q."""
-        return len(self.rows.begin) - 1
+        return self.model.n_states if self.given is None else len(self.given.begin) - 1
 
     def report(self, k: int, v: Floats) -> None:
         """Tell ``on_sweep`` about the values [Q] after sweep k."""

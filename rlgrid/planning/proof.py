@@ -90,7 +90,7 @@ def prove(
     policy: list[int],
     v: list[Fraction | None],
     enough: float,
-    shape: tuple[int, int],
+    shape: tuple[int, int] | None,
     strict: bool,
 ) -> tuple[list[Fraction | None], list[Fraction | None]]:
     """Lower bounds of the values of a policy, and upper bounds of the best ones.
@@ -100,7 +100,7 @@ def prove(
         policy: [S] which of its rows each state takes.
         v: [S] values of that policy, nearly the best ones; ``None`` where nothing is to be claimed.
         enough: a distance between values and bounds that needs no further attempt.
-        shape: of the map.
+        shape: of the map, if there is one.
         strict: whether the discount is 1.
     """
     taken = [of_state[a] for of_state, a in zip(rows, policy, strict=True)]
@@ -234,7 +234,9 @@ def _lower_candidates(
             yield level, level
 
 
-def _upper_candidates(side: Side, bases: list[Vector], shape: tuple[int, int]) -> Iterator[tuple[Vector, Vector]]:
+def _upper_candidates(
+    side: Side, bases: list[Vector], shape: tuple[int, int] | None
+) -> Iterator[tuple[Vector, Vector]]:
     """Bases and x for an upper bound: one number where states can be kept to for free, and at least 0."""
     if not side.strict:
         yield from ((base, Vector([1] * len(side.known), 1)) for base in bases)
@@ -281,7 +283,7 @@ class _Chain:
     A state without a row counts as an end, and so does one from which no end is reached.
     """
 
-    def __init__(self, rows: list[IntegerRow | None], shape: tuple[int, int], owner: Ints | None = None) -> None:
+    def __init__(self, rows: list[IntegerRow | None], shape: tuple[int, int] | None, owner: Ints | None = None) -> None:
         from scipy.sparse import csr_array
 
         n_states = len(rows)
@@ -346,7 +348,7 @@ def _ending(row: IntegerRow | None) -> float:
 class _Quotient:
     """A model at discount 1 in which states that can be kept to for free are one."""
 
-    def __init__(self, rows: list[list[IntegerRow]], shape: tuple[int, int]) -> None:
+    def __init__(self, rows: list[list[IntegerRow]], shape: tuple[int, int] | None) -> None:
         from scipy.sparse import csr_array
 
         graph = graph_rows(rows)

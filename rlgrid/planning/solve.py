@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 
 from rlgrid.arrays import Bools, Floats, Ints
 from rlgrid.errors import InputError, one_of, whole
-from rlgrid.kernels.sweeps import OUTWARD, Rows, choose_rows, row_values, slack
+from rlgrid.kernels.sweeps import OUTWARD, Rows, choose_by_values, row_values, slack
 from rlgrid.models.checks import check_policy, resolve_discount
 from rlgrid.models.model import Source, TabularModel, as_model
 from rlgrid.models.tables import TIE
@@ -110,9 +110,8 @@ def solve(
     if criterion == Criterion.FINITE_HORIZON:
         horizon = _checked_horizon(model, horizon)
     gamma = resolve_discount(discount, model.discount)
-    rows = rows_at(model, gamma)
     problem = Problem(
-        model, rows, gamma, None, epsilon, tol, max_sweeps, on_sweep, evaluation_sweeps, horizon, on_limit
+        model, None, gamma, None, epsilon, tol, max_sweeps, on_sweep, evaluation_sweeps, horizon, on_limit
     )
     if gamma == 1 and criterion == Criterion.DISCOUNTED:
         at_once = None if exact else METHODS[method].at_once
@@ -122,7 +121,7 @@ def solve(
     if first_policy is not None:
         problem = replace(problem, first=_first_policy(problem, check_policy(model, first_policy)))
     if exact:
-        return _fraction_plan(problem, rows)
+        return _fraction_plan(problem)
     result = METHODS[method].solve(problem)
     return _average_plan(problem, method, result) if result.gain is not None else _plan(problem, method, result)
 
@@ -132,7 +131,7 @@ def _collapsed(problem: Problem) -> Problem:
     if problem.discount < 1 or problem.collapsed is not None:
         return problem
     collapsed = collapse(problem.model, problem.rows, problem.epsilon)
-    return replace(problem, rows=collapsed.rows, collapsed=collapsed)
+    return replace(problem, given=collapsed.rows, collapsed=collapsed)
 
 
 def _first_policy(problem: Problem, policy: Floats) -> Floats:
@@ -216,7 +215,7 @@ def _decided(problem: Problem, rows: Rows, v: Floats) -> Decision | None:
     if problem.model.n_states > MOST_DECIDED:
         return None
     scaled, settled = settle(problem.rows, problem.epsilon, v)
-    choice = _greedy_rows(replace(problem, rows=scaled), rows, settled, np.inf)
+    choice = _greedy_rows(replace(problem, given=scaled), rows, settled, _of_rows(scaled, settled), np.inf)
     free = None
     if problem.discount == 1:
         inside = (
@@ -228,18 +227,18 @@ def _decided(problem: Problem, rows: Rows, v: Floats) -> Decision | None:
 
 def _action_tables(problem: Problem, result: MethodResult) -> ActionTables:
     """q, policy, optimal actions and states in doubt, for the values that a method found."""
-    model, rows, epsilon = problem.model, rows_at(problem.model, problem.discount), problem.epsilon
+    model, epsilon = problem.model, problem.epsilon
+    rows = problem.rows if problem.collapsed is None else rows_at(model, problem.discount)
     base = result.v if result.before is None else result.before
     size = float(np.abs(base).max(initial=0.0))
     error = result.bound + slack(problem.accuracy, size) if result.bound < np.inf else problem.tol
     near = 2.0 * OUTWARD * error
     decision = _decided(problem, rows, base) if result.before is None else None
     if decision is None:
-        choice, q = (
-            _greedy_rows(problem, rows, base, near, result.surely_ends),
-            np.empty((model.n_states, model.n_actions)),
-        )
-        row_values(rows, problem.values(base), q.ravel())
+        q = _of_rows(problem.rows, base)
+        choice = _greedy_rows(problem, rows, base, q, near, result.surely_ends)
+        q = q if rows is problem.rows else _of_rows(rows, problem.values(base))
+        q = q.reshape(model.n_states, model.n_actions)
     else:
         choice, q = decision.choice, decision.q.reshape(model.n_states, model.n_actions)
     optimal = q >= q.max(axis=1, keepdims=True) - near
@@ -252,10 +251,20 @@ def _action_tables(problem: Problem, result: MethodResult) -> ActionTables:
     return ActionTables(q, _policy(model, choice, epsilon), optimal, doubtful)
 
 
-def _greedy_rows(problem: Problem, rows: Rows, v: Floats, most: float, surely_ends: bool = False) -> Ints:
-    """The row of the model [S] that is greedy at values [Q]; of those equally good within ``most`` the first."""
+def _of_rows(rows: Rows, v: Floats) -> Floats:
+    """The values of rows at v, [R]."""
+    q = np.empty(len(rows.first) - 1)
+    row_values(rows, v, q)
+    return q
+
+
+def _greedy_rows(problem: Problem, rows: Rows, v: Floats, q: Floats, most: float, surely_ends: bool = False) -> Ints:
+    """The row of the model [S] that is greedy at values [Q], with those of the problem's rows, [R].
+
+    Of rows that are equally good within ``most`` it is the first.
+    """
     choice = np.full(problem.n_states, -1)
-    choose_rows(problem.rows, problem.epsilon, v, choice, TIE, most)
+    choose_by_values(problem.rows, q, v, choice, TIE, most)
     if problem.discount == 1 and problem.horizon is None and problem.epsilon == 0 and not surely_ends:
         choice = ending_choice(problem.rows, choice, v)
     return choice if problem.collapsed is None else expand(problem.collapsed, rows, choice)
@@ -279,12 +288,12 @@ def _policy(model: TabularModel, choice: Ints, epsilon: float) -> Floats:
     return policy
 
 
-def _fraction_plan(problem: Problem, rows: Rows) -> Plan:
-    """The optimum in fractions, from a policy that is optimal as far as float64 can tell; ``rows`` are the model's."""
+def _fraction_plan(problem: Problem) -> Plan:
+    """The optimum in fractions, from a policy that is optimal as far as float64 can tell."""
     model = problem.model
     check_size(model)
     choice = policy_iterations(problem).choice
-    found = optimal_fractions(problem, rows, choice)
+    found = optimal_fractions(problem, rows_at(model, problem.discount), choice)
     return Plan(
         v=found.v,
         bound=found.bound,

@@ -67,6 +67,12 @@ class _Patterns(NamedTuple):
         return leaves
 
 
+def outcomes_repeat(problem: Problem) -> bool:
+    """Whether outcomes repeat, as they do on grids; else there is no use in looking for patterns."""
+    t = problem.model.tables
+    return 2 * len(t.probability) <= len(t.next_state)
+
+
 def grid_of(problem: Problem) -> Grid | None:
     """The stencil of a problem, or of the policy that it evaluates; ``None`` where its states are too different."""
     if problem.rows.first is not problem.model.tables.first:
