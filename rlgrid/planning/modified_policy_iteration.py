@@ -47,6 +47,7 @@ from rlgrid.kernels.policy_chain import (
 from rlgrid.kernels.sweeps import OUTWARD, Accuracy, slack
 from rlgrid.planning.certificate import UNIT, accuracy_from
 from rlgrid.planning.problem import MethodResult, Problem
+from rlgrid.planning.sweeping import value_iteration
 
 #: Sweeps of a policy between two improvements: while many states may still change their action, and later.
 FEW, MANY = 3, 32
@@ -68,14 +69,19 @@ INNER, MOST_MULTIPLICATIONS = 1e-3, 1_000
 
 
 def modified_policy_iteration(problem: Problem) -> MethodResult:
-    """Modified policy iteration; where it does not settle, as far as ``max_sweeps`` improvements."""
+    """Modified policy iteration; where it does not settle, value iteration, which does.
+
+    At discount 1 policies that are good but for rounding can put the end off for ever, so that none settles.
+    """
     iteration = _Iteration(problem)
     found = iteration.settle()
     if found is not None:
         return found
+    if iteration.done < problem.max_sweeps:
+        return value_iteration(problem)
     change = iteration.improve(full=True)
     largest = max(abs(change.least), abs(change.most)) + slack(iteration.accuracy, change.size)
-    return problem.at_limit(iteration.v, largest, change.size, iteration.done)
+    return problem.at_limit(iteration.v, largest, change.size, problem.max_sweeps)
 
 
 def settled(problem: Problem) -> MethodResult | None:

@@ -194,7 +194,7 @@ def test_a_choice_for_ever() -> None:
     P = np.zeros((3, 2, 3))
     P[0, :, 0] = P[2, :, 2] = P[1, 0, 0] = P[1, 1, 2] = 1
     R = [[1.0, 1.0], [0.0, 0.0], [2.0, 2.0]]
-    with pytest.raises(InputError, match=r"1 from row 1, column 1, but 2 from row 1, column 3"):
+    with pytest.raises(InputError, match=r"1 from state 0, but 2 from state 2"):
         solve(TabularModel.from_arrays(P, R, start=[0, 1, 0]), "average_reward")
     P[0, 0] = [0, 1, 0]  # a way back, so that the right is where everyone can go
     assert average(TabularModel.from_arrays(P, R, start=[0, 1, 0]))[0] == pytest.approx(2, abs=1e-8)
