@@ -34,18 +34,23 @@ class Improvement(NamedTuple):
     policy: Table  # [S, A]
     every: int
     tolerance: float  # converged: no entry moved further than this in a batch
-    batches: Ints  # [2] batches since the last improvement; improvements so far
+    batches: Ints  # [2] batches since the last improvement, -1 if the first one waits; improvements so far
     change: Floats  # [1] how far the farthest entry moved in the last batch
 
 
 def new_improvement(made: Ingredients) -> NoImprovement | Improvement:
-    """The improvement that a recipe asks for: when its stored policy becomes greedy."""
+    """The improvement that a recipe asks for: when its stored policy becomes greedy.
+
+    Where action values are learned from those of the policy, q = r + gamma P v is one batch behind v. So each
+    improvement waits for one batch more; then evaluation goes on from v, and not from max q (Zhao, Alg. 4.3).
+    """
     recipe = made.recipe
     if not recipe.improves or not isinstance(made.policy, Stored):
         return NoImprovement()
     tolerance = -1.0 if recipe.improve_within is None else recipe.improve_within
     every = recipe.improve_every or NO_LIMIT
-    return Improvement(made.policy.probability, every, tolerance, np.zeros(2, np.int64), np.zeros(1))
+    batches = np.array([-1 if recipe.target == "policy" else 0, 0])
+    return Improvement(made.policy.probability, every, tolerance, batches, np.zeros(1))
 
 
 @function
@@ -79,12 +84,15 @@ def _improve(improvement: Improvement, learner: Learner, change: float) -> None:
     if improvement.batches[0] >= improvement.every or change <= improvement.tolerance:
         improvement.batches[0] = 0
         improvement.batches[1] += 1
-        make_greedy(improvement.policy, learner.table)
+        make_greedy(improvement.policy, learner.table, improvement.tolerance >= 0.0)
 
 
 @function
-def make_greedy(policy: Table, table: Table) -> None:
-    """Make a policy greedy in place; of equally good actions it keeps the one it takes, else takes the first."""
+def make_greedy(policy: Table, table: Table, keeps: bool) -> None:
+    """Make a policy greedy in place; of equally good actions it keeps the one it takes, or takes the first.
+
+    Policy iteration has to keep it, or rounding could make it go round in circles.
+    """
     for state in range(table.shape[0]):
         best = greatest(table, (), state)
         size = 0.0
@@ -97,7 +105,7 @@ def make_greedy(policy: Table, table: Table) -> None:
             if table[unsigned(state), unsigned(a)] >= good:
                 chosen = a
         for a in range(table.shape[1]):
-            if policy[unsigned(state), unsigned(a)] == 1.0 and table[unsigned(state), unsigned(a)] >= good:
+            if keeps and policy[unsigned(state), unsigned(a)] == 1.0 and table[unsigned(state), unsigned(a)] >= good:
                 chosen = a
         for a in range(table.shape[1]):
             policy[unsigned(state), unsigned(a)] = 0.0
