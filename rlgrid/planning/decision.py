@@ -110,6 +110,7 @@ def decide(
     close[choice] = True
     in_question = close.copy()
     in_question[choice] = False
+    in_question[model.terminal[owner]] = False  # all actions are worth 0 there
     if in_question.any():
         in_question &= ~ties(model, rows, discount, epsilon, choice, q[choice])
     doubtful = np.zeros(len(choice), np.bool_)

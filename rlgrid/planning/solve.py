@@ -171,8 +171,10 @@ def _plan(problem: Problem, method: str, result: MethodResult) -> Plan:
     """From a method's result to a plan for the states and actions of the model."""
     quiet = replace(problem, on_sweep=None, on_limit="raise", max_sweeps=MAX_SWEEPS, first=None)
     unfinished = problem.on_limit == "return" and result.iterations >= problem.max_sweeps
+    decision = None
     if result.before is None and not result.bound <= problem.tol and not unfinished:
-        result = _certified(quiet, result)
+        decision = _decided(quiet, result.v)
+        result = _certified(quiet, result, decision)
     return Plan(
         v=problem.values(result.v),
         bound=result.bound,
@@ -181,20 +183,20 @@ def _plan(problem: Problem, method: str, result: MethodResult) -> Plan:
         method=result.method or method,
         epsilon=problem.epsilon,
         horizon=problem.horizon,
-        tables=partial(_action_tables, quiet, result),
+        tables=partial(_action_tables, quiet, result, decision),
         doubts=partial(_doubts, quiet) if result.before is None else None,
         shape=problem.model.shape,
         actions=problem.model.actions,
     )
 
 
-def _certified(problem: Problem, result: MethodResult) -> MethodResult:
+def _certified(problem: Problem, result: MethodResult, decision: Decision | None) -> MethodResult:
     """The result with a bound that the method could not give, or the values of the policy that they suggest.
 
     Raises:
         InputError: below discount 1, where the bound would be larger than the tolerance.
     """
-    decision, least = _decided(problem, rows_at(problem.model, problem.discount), result.v), result.bound
+    least = result.bound
     if decision is not None and decision.complete:
         bound = float(decision.error.max(initial=0.0))
         distance = OUTWARD * float(np.abs(problem.values(result.v) - decision.v).max(initial=0.0))
@@ -210,10 +212,11 @@ def _certified(problem: Problem, result: MethodResult) -> MethodResult:
     )
 
 
-def _decided(problem: Problem, rows: Rows, v: Floats) -> Decision | None:
+def _decided(problem: Problem, v: Floats) -> Decision | None:
     """The policy that values [Q] suggest, improved as far as float64 can tell; ``None`` for large models."""
     if problem.model.n_states > MOST_DECIDED:
         return None
+    rows = problem.rows if problem.collapsed is None else rows_at(problem.model, problem.discount)
     scaled, settled = settle(problem.rows, problem.epsilon, v)
     choice = _greedy_rows(replace(problem, given=scaled), rows, settled, _of_rows(scaled, settled), np.inf)
     free = None
@@ -225,15 +228,19 @@ def _decided(problem: Problem, rows: Rows, v: Floats) -> Decision | None:
     return decide(problem.model, rows, problem.discount, problem.epsilon, choice, free)
 
 
-def _action_tables(problem: Problem, result: MethodResult) -> ActionTables:
-    """q, policy, optimal actions and states in doubt, for the values that a method found."""
+def _action_tables(problem: Problem, result: MethodResult, decision: Decision | None) -> ActionTables:
+    """q, policy, optimal actions and states in doubt, for the values that a method found.
+
+    The decision about the policy is made here, where none has been made yet.
+    """
     model, epsilon = problem.model, problem.epsilon
     rows = problem.rows if problem.collapsed is None else rows_at(model, problem.discount)
     base = result.v if result.before is None else result.before
     size = float(np.abs(base).max(initial=0.0))
     error = result.bound + slack(problem.accuracy, size) if result.bound < np.inf else problem.tol
     near = 2.0 * OUTWARD * error
-    decision = _decided(problem, rows, base) if result.before is None else None
+    if decision is None and result.before is None:
+        decision = _decided(problem, base)
     if decision is None:
         q = _of_rows(problem.rows, base)
         choice = _greedy_rows(problem, rows, base, q, near, result.surely_ends)
