@@ -31,8 +31,9 @@ from rlgrid.planning.elimination import Elimination
 from rlgrid.planning.graph import soft_weights, state_of_row, towards
 from rlgrid.planning.ties import ties
 
-#: States above which the policy is the greedy one at the values that were found, and only their bound decides.
-MOST_STATES = 5_000
+#: Cells of a map, and states of a model without one, above which the policy is the greedy one at the values that were
+#: found, and only their bound decides: equations of a map fill in less.
+MOST_CELLS, MOST_STATES = 5_000, 1_000
 
 #: Sweeps that bring values far from reward to their own scale, and the relative change at which they end.
 MOST_SWEEPS, SETTLED = 2_000, 1e-13

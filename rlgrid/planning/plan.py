@@ -65,13 +65,13 @@ class Plan:
         v: optimal values [S]; with a horizon, for that many steps to go.
         q: action values [S, A]; -inf where an action is not available.
         policy: [S, A], one action in each state; mixed with epsilon times the uniform policy where epsilon > 0. Up to
-            5,000 states it is optimal wherever float64 can tell, however small the values: improved until every other
-            action is certain to be worse, tied, or too close to tell. In larger models, and with a horizon, it is
-            greedy at v. Of equally good actions it takes the first; at discount 1, where waiting is free, one that
-            leads to a cell that it pays to leave, and where these actions would never end an episode, one that is as
-            good and leads to an end. With a horizon it is the policy of the first step.
+            5,000 cells (1,000 states of a model without a map) it is optimal wherever float64 can tell, however small
+            the values: improved until every other action is certain to be worse, tied, or too close to tell. In larger
+            models, and with a horizon, it is greedy at v. Of equally good actions it takes the first; at discount 1,
+            where waiting is free, one that leads to a cell that it pays to leave, and where these actions would never
+            end an episode, one that is as good and leads to an end. With a horizon it is the policy of the first step.
         optimal_actions: bool [S, A], every action that is not certain to be worse than the best; all optimal actions
-            are among them. Up to 5,000 states each value's own accuracy decides, and where nothing is undetermined
+            are among them. Up to 5,000 cells each value's own accuracy decides, and where nothing is undetermined
             they are the optimal ones, no more and no less. Else it is the bound: those whose q is at least
             max q - 2 bound, less rounding; where that is infinite, ``tol`` takes its place and nothing is proven.
             At discount 1 an action that only waits counts.

@@ -19,8 +19,7 @@ from rlgrid.models.checks import check_policy, resolve_discount
 from rlgrid.models.model import Source, TabularModel, as_model
 from rlgrid.models.tables import TIE
 from rlgrid.planning.certificate import enclosure
-from rlgrid.planning.decision import MOST_STATES as MOST_DECIDED
-from rlgrid.planning.decision import Decision, decide, settle, upstream
+from rlgrid.planning.decision import MOST_CELLS, MOST_STATES, Decision, decide, settle, upstream
 from rlgrid.planning.fractions import check_size, not_optimal, optimal_fractions
 from rlgrid.planning.graph import closed_rows, mean_rewards, rows_at
 from rlgrid.planning.methods import METHODS, Criterion
@@ -214,7 +213,7 @@ def _certified(problem: Problem, result: MethodResult, decision: Decision | None
 
 def _decided(problem: Problem, v: Floats) -> Decision | None:
     """The policy that values [Q] suggest, improved as far as float64 can tell; ``None`` for large models."""
-    if problem.model.n_states > MOST_DECIDED:
+    if problem.model.n_states > (MOST_STATES if problem.model.shape is None else MOST_CELLS):
         return None
     rows = problem.rows if problem.collapsed is None else rows_at(problem.model, problem.discount)
     scaled, settled = settle(problem.rows, problem.epsilon, v)
@@ -239,19 +238,18 @@ def _action_tables(problem: Problem, result: MethodResult, decision: Decision | 
     size = float(np.abs(base).max(initial=0.0))
     error = result.bound + slack(problem.accuracy, size) if result.bound < np.inf else problem.tol
     near = 2.0 * OUTWARD * error
-    if decision is None and result.before is None:
-        decision = _decided(problem, base)
-    if decision is None:
-        q = _of_rows(problem.rows, base)
-        choice = _greedy_rows(problem, rows, base, q, near, result.surely_ends)
-        q = q if rows is problem.rows else _of_rows(rows, problem.values(base))
-        q = q.reshape(model.n_states, model.n_actions)
-    else:
-        choice, q = decision.choice, decision.q.reshape(model.n_states, model.n_actions)
+    of_rows = _of_rows(problem.rows, base)
+    q = of_rows if problem.collapsed is None else _of_rows(rows, problem.values(base))
+    q = q.reshape(model.n_states, model.n_actions)
     optimal = q >= q.max(axis=1, keepdims=True) - near
-    if decision is None:
-        doubtful = optimal.sum(axis=1) > 1
+    doubtful = (optimal.sum(axis=1) > 1) & ~model.terminal
+    clear = result.bound < np.inf and not doubtful.any()
+    if decision is None and result.before is None and not clear:
+        decision = _decided(problem, base)
+    if decision is None or clear:
+        choice = _greedy_rows(problem, rows, base, of_rows, near, result.surely_ends)
     else:
+        choice, q = decision.choice, decision.q.reshape(q.shape)
         doubtful = upstream(rows, epsilon, choice, decision.doubtful)
         close = decision.close.reshape(q.shape)
         optimal = close if decision.complete else optimal | close
