@@ -18,10 +18,10 @@ def policy_table(model: TabularModel, policy: ArrayLike) -> ArrayLike:
 
     Args:
         model: what the policy is for.
-        policy: probabilities [S, A]; actions [S], by number or by name; "uniform"; or a map as a text or a list of its
-            rows. A cell of a map is the arrow of an action, or the first letter of its name where no other action
-            begins with it; several together are taken alike. Cells may stand apart or not. In walls and terminal cells
-            anything may stand.
+        policy: probabilities [S, A]; actions [S] by number or by name, or by number in the rows of the map; "uniform";
+            or a map as a text or a list of its rows. A cell of a map is the arrow of an action, or the first letter of
+            its name where no other action begins with it; several together are taken alike. Cells may stand apart or
+            not. In walls and terminal cells anything may stand.
 
     Raises:
         InputError: for actions or maps that do not fit the model.
@@ -36,6 +36,8 @@ def policy_table(model: TabularModel, policy: ArrayLike) -> ArrayLike:
             return _alike(model.available)
         return _from_map(model, policy.strip().split("\n"))
     given: NDArray[Any] = np.asarray(policy) if not isinstance(policy, list) or _is_flat(policy) else np.zeros((0, 0))
+    if given.dtype.kind in "iu" and given.shape == model.shape and given.shape != model.available.shape:
+        given = given.ravel()
     if given.ndim != 1:
         return policy
     if given.dtype.kind == "U":

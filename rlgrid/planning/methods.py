@@ -91,6 +91,8 @@ def blocks_or_states(problem: Problem) -> MethodResult:
     if grid is None:
         return _solve_by("gauss_seidel", problem)
     found = block_gauss_seidel(problem, grid, problem.max_sweeps)
+    if found is None and problem.on_limit == "return":
+        return _solve_by("gauss_seidel", problem)
     if found is None:
         raise gave_up(problem.max_sweeps)
     return found

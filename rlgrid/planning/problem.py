@@ -100,7 +100,7 @@ class Problem:
         """
         if self.on_limit == "raise":
             raise gave_up(self.max_sweeps)
-        return MethodResult(v, error_bound(self.accuracy, change, size), iterations)
+        return MethodResult(v, error_bound(self.accuracy, change, size), iterations, finished=False)
 
     def of_model(self, v: Floats) -> Floats:
         """Values [S] of the model for the states of the problem [Q]."""
@@ -124,6 +124,7 @@ class MethodResult(NamedTuple):
     method: str = ""  # where another one than was asked for did the work
     gain: float | None = None  # the best mean reward a step, where that was sought; v is then relative, and [S]
     choice: Ints | None = None  # [S] with a gain: greedy row of the model; -1 where no start leads
+    finished: bool = True  # False: ``max_sweeps`` stopped it
     surely_ends: bool = False  # every choice of actions that are the best but for rounding ends from everywhere
 
 

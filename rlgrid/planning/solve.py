@@ -169,9 +169,8 @@ def _checked_horizon(model: TabularModel, horizon: int | None) -> int:
 def _plan(problem: Problem, method: str, result: MethodResult) -> Plan:
     """From a method's result to a plan for the states and actions of the model."""
     quiet = replace(problem, on_sweep=None, on_limit="raise", max_sweeps=MAX_SWEEPS, first=None)
-    unfinished = problem.on_limit == "return" and result.iterations >= problem.max_sweeps
     decision = None
-    if result.before is None and not result.bound <= problem.tol and not unfinished:
+    if result.before is None and result.finished and not result.bound <= problem.tol:
         decision = _decided(quiet, result.v)
         result = _certified(quiet, result, decision)
     return Plan(
@@ -183,7 +182,7 @@ def _plan(problem: Problem, method: str, result: MethodResult) -> Plan:
         epsilon=problem.epsilon,
         horizon=problem.horizon,
         tables=partial(_action_tables, quiet, result, decision),
-        doubts=partial(_doubts, quiet) if result.before is None else None,
+        doubts=partial(_doubts, quiet) if result.before is None and result.finished else None,
         shape=problem.model.shape,
         actions=problem.model.actions,
     )
@@ -244,7 +243,7 @@ def _action_tables(problem: Problem, result: MethodResult, decision: Decision | 
     optimal = q >= q.max(axis=1, keepdims=True) - near
     doubtful = (optimal.sum(axis=1) > 1) & ~model.terminal
     clear = result.bound < np.inf and not doubtful.any()
-    if decision is None and result.before is None and not clear:
+    if decision is None and result.before is None and result.finished and not clear:
         decision = _decided(problem, base)
     if decision is None or clear:
         choice = _greedy_rows(problem, rows, base, of_rows, near, result.surely_ends)

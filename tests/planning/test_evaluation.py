@@ -63,6 +63,7 @@ def test_all_forms_of_a_policy_mean_the_same() -> None:
     for form in (
         [1, 2, 1, 4],
         np.array([1, 2, 1, 4], np.int32),
+        [[1, 2], [1, 4]],
         [names[a] for a in (1, 2, 1, 4)],
         "→ ↓\n→ •",
         "RD\nRS",
@@ -115,6 +116,8 @@ def test_unfinished_sweeps_come_with_their_true_bound() -> None:
     best = solve(world, tol=1e-12)
     kept: dict[int, NDArray[np.float64]] = {}
     solve(world, "value_iteration", on_sweep=kept.__setitem__)
+    model = TabularModel.from_world(world)
+    moves = [model.chain(np.eye(4)[[a] * 25])[0] for a in range(4)]
     for k in (1, 3, 10):
         unfinished = evaluate_policy(world, "uniform", "sweeps", max_sweeps=k, on_limit="return")
         assert unfinished.iterations == k
@@ -123,6 +126,9 @@ def test_unfinished_sweeps_come_with_their_true_bound() -> None:
             plan = solve(world, method, max_sweeps=k, on_limit="return")
             assert np.abs(plan.v - best.v).max() <= plan.bound < 1000
         assert (solve(world, "value_iteration", max_sweeps=k, on_limit="return").v == kept[k]).all()
+        q = model.expected_reward + 0.9 * np.stack([P @ kept[k] for P in moves], axis=1)
+        chosen = solve(world, "value_iteration", max_sweeps=k, on_limit="return").policy.argmax(axis=1)
+        assert (q[np.arange(25), chosen] >= q.max(axis=1) - 1e-9).all()  # greedy at V_k, not the best one
     first = solve(world, "policy_iteration", max_sweeps=1, on_limit="return")
     assert np.abs(first.v - truth.v).max() < 1e-12
     assert np.abs(first.v - best.v).max() <= first.bound
