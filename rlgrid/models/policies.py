@@ -35,7 +35,10 @@ def policy_table(model: TabularModel, policy: ArrayLike) -> ArrayLike:
         if policy == "uniform":
             return _alike(model.available)
         return _from_map(model, policy.strip().split("\n"))
-    given: NDArray[Any] = np.asarray(policy) if not isinstance(policy, list) or _is_flat(policy) else np.zeros((0, 0))
+    try:
+        given: NDArray[Any] = np.asarray(policy)
+    except ValueError:  # lists of unequal lengths
+        return policy
     if given.dtype.kind in "iu" and given.shape == model.shape and given.shape != model.available.shape:
         given = given.ravel()
     if given.ndim != 1:
@@ -49,10 +52,6 @@ def policy_table(model: TabularModel, policy: ArrayLike) -> ArrayLike:
     if given.dtype.kind in "iu":
         return _from_actions(model, given.tolist())
     return policy
-
-
-def _is_flat(policy: list[Any]) -> bool:
-    return all(isinstance(entry, int | str | np.integer) for entry in policy)
 
 
 def _alike(chosen: NDArray[np.bool_]) -> Floats:
