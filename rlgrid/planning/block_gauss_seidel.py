@@ -87,7 +87,7 @@ def _first_change(problem: Problem, grid: Grid, v: Floats) -> float:
     cost = grid.costs.closed
     if not 0 < cost < np.inf:
         return problem.tol / 1e3
-    return 0.25 * problem.tol * cost / (cost + grid.costs.greatest - float(v.min()))
+    return problem.tol * cost / (cost + grid.costs.greatest - float(v.min()))
 
 
 def _bound_from_neighbours(grid: Grid, passes: _Passes, v: Floats, change: float, rounding: float) -> float:
