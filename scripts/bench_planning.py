@@ -1,12 +1,13 @@
-"""Measure planning against QuantEcon, mdpsolver, pymdptoolbox and plain SciPy; exit with 1 where a bar is missed.
+"""Measure planning against QuantEcon, Storm, mdpsolver, pymdptoolbox and plain SciPy; exit with 1 where a bar is missed.
 
     pip install "rlgrid[bench]"
     python scripts/bench_planning.py [--repeats 5] [--quick] [--json]
 
 The world: n x n cells, 20 % of them walls at random, slip 0.2 to the sides, one terminal goal, -0.04 a step. Every
 contestant gets the compiled model in its own form and is asked for values within 1e-6, which rlgrid certifies; what it
-takes to build the form is not counted, rlgrid's stencil is. Figures are medians; runs of half a minute and more are
-single ones. ``--quick`` leaves out the two that take minutes.
+takes to build the form is not counted, rlgrid's stencil is. Open rooms without walls, -1 a step, also at discount 1,
+are for Storm. Figures are medians; runs of half a minute and more are single ones. ``--quick`` leaves out the two that
+take minutes.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ import argparse
 import json
 import statistics
 import sys
+import tempfile
 import time
 import tracemalloc
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,6 +36,9 @@ LONG = 30.0
 
 TOL = 1e-6
 GROWTH_BAR, MEMORY_BAR, SMALL_BAR = 3.0, 64.0, 300e-6
+
+#: Discount 1 to discount 0.99; what stands beside an optimum to the optimum; GiB.
+UNDISCOUNTED_BAR, BESIDE_BAR, ROOM_BAR = 3.0, 4.0, 1.0
 
 
 class Result(NamedTuple):
@@ -157,9 +163,103 @@ def against(
         results.append(Result(f"{n} x {n}, discount {discount:g}", taken, name, theirs, bars.get(name)))
 
 
-def memory(n: int, discount: float) -> float:
+# Open rooms against Storm, which is asked for 1e-6 of each value. A discount is a chance to be done, in its model.
+
+
+def room(n: int) -> TabularModel:
+    """n x n free cells, slip .8/.1/.1, -1 a step, a goal in the corner."""
+    cells = [["."] * n for _ in range(n)]
+    cells[0][0], cells[-1][-1] = "S", "G"
+    drawn = "\n".join("".join(row) for row in cells)
+    world = rlgrid.World.from_toml(
+        f'name = "room_{n}x{n}"\nactions = ["up", "right", "down", "left"]\nmap = """\n{drawn}\n"""\n'
+        "reward.step = -1\ncells.G = { terminal = true }\nslip.turn = { 0 = 0.8, 90 = 0.1, -90 = 0.1 }\n"
+    )
+    return TabularModel.from_world(world)
+
+
+def in_storms_words(model: TabularModel, discount: float) -> str:
+    """The model as a text that Storm reads: costs, and one more state in which all is done."""
+    t, n, n_actions = model.tables, model.n_states, model.n_actions
+    lines: list[str] = []
+    n_choices = 1
+    for s in range(n):
+        lines.append(f"state {s} [0]{' init' if s == 0 else ''}")
+        for a in range(n_actions):
+            shares: dict[int, float] = {}
+            for i in range(t.first[s * n_actions + a], t.first[s * n_actions + a + 1]):
+                p = float(t.probability[t.code[i]])
+                ends = p if t.terminated[t.code[i]] else p * (1.0 - discount)
+                for target, share in ((n, ends), (int(t.next_state[i]), p - ends)):
+                    if share > 0.0:
+                        shares[target] = shares.get(target, 0.0) + share
+            lines.append(f"\taction {a} [{-float(model.expected_reward[s, a])!r}]")
+            lines += [f"\t\t{target} : {share!r}" for target, share in sorted(shares.items())]
+            n_choices += 1
+    head = f"@type: MDP\n@parameters\n\n@reward_models\ncost\n@nr_states\n{n + 1}\n@nr_choices\n{n_choices}\n@model\n"
+    return head + "\n".join([*lines, f"state {n} [0] done", "\taction 0 [0]", f"\t\t{n} : 1", ""])
+
+
+def storm(model: TabularModel, discount: float) -> Callable[[], Any]:
+    """Value iteration, the fastest of Storm's methods on these."""
+    import stormpy
+    from stormpy import environments
+
+    with tempfile.NamedTemporaryFile("w", suffix=".drn") as file:
+        file.write(in_storms_words(model, discount))
+        file.flush()
+        process = stormpy.build_model_from_drn(file.name)
+    least_cost = stormpy.parse_properties('R{"cost"}min=? [F "done"]')[0]
+    environment = environments.sound()
+    environment.solver().min_max().method = environments.MinMaxMethod.VALUE_ITERATION
+    return lambda: stormpy.model_checking(process, least_cost, environment=environment)
+
+
+def rooms_against_storm(results: list[Result], repeats: int) -> None:
+    """Both to 1e-6 of the largest value; rlgrid certifies it, without the policy and with it."""
+    for n, discount, bar in ((100, 1.0, 5), (300, 1.0, 20), (100, 0.99, 8), (300, 0.9999, 20)):
+        model = room(n)
+        tol = TOL * float(np.abs(rlgrid.solve(model, discount=discount, tol=1e-2).v).max())
+        ask = partial(rlgrid.solve, model, discount=discount, tol=tol)
+        taken, plan = seconds(ask, 4 * repeats)
+        with_policy, _ = seconds(lambda ask=ask: ask().policy, 4 * repeats)
+        theirs, costs = seconds(storm(model, discount), repeats)
+        assert plan.bound <= tol
+        apart = np.abs([costs.get_value(s) for s in range(model.n_states)] + plan.v).max()
+        if apart > 100 * tol:
+            print(f"Storm: its values are {apart:.1g} from ours", file=sys.stderr)
+        what = f"room {n} x {n}, discount {discount:g}"
+        results.append(Result(what, taken, "Storm value iteration", theirs, bar))
+        results.append(Result(f"{what}, with its policy", with_policy, "Storm value iteration", theirs, bar))
+
+
+# Every exact quantity on a million cells.
+
+
+def a_million_cells(repeats: int) -> dict[str, tuple[float, float]]:
+    """Ratios of times on 1000 x 1000 cells: to discount 0.99, and to the optimum at the same discount."""
+    model, facts, taken = room(1000), {}, {}
+    for discount in (0.99, 1.0):
+        for epsilon in (0.0, 0.1):
+            ask = partial(rlgrid.solve, model, discount=discount, tol=TOL, epsilon=epsilon)
+            taken[discount, epsilon], plan = seconds(ask, repeats)
+            judge = partial(rlgrid.evaluate_policy, model, plan.policy, discount=discount, tol=TOL)
+            again, judged = seconds(judge, repeats)
+            assert max(plan.bound, judged.bound) <= TOL
+            which = f"epsilon {epsilon:g}, discount {discount:g}"
+            if epsilon:
+                facts[f"1000 x 1000, {which}: to the optimum"] = (
+                    taken[discount, epsilon] / taken[discount, 0.0],
+                    BESIDE_BAR,
+                )
+            facts[f"1000 x 1000, {which}: its evaluation to it"] = (again / taken[discount, epsilon], BESIDE_BAR)
+    facts["1000 x 1000: discount 1 to 0.99"] = (taken[1.0, 0.0] / taken[0.99, 0.0], UNDISCOUNTED_BAR)
+    facts["1000 x 1000, discount 1: GiB beyond the model"] = (memory(model, 1.0) * model.n_states / 2**30, ROOM_BAR)
+    return facts
+
+
+def memory(model: TabularModel, discount: float) -> float:
     """Bytes a state that solving takes beyond the model, at its peak."""
-    model = model_of(n)
     tracemalloc.start()
     before = tracemalloc.get_traced_memory()[0]
     rlgrid.solve(model, discount=discount, tol=TOL)
@@ -187,6 +287,7 @@ def main() -> int:
         if not options.quick:
             against(results, 1000, 0.99, {mpi: quantecon}, {mpi: 50}, options.repeats)
             against(results, 300, 0.9999, {mpi: quantecon}, {mpi: 1000}, options.repeats)
+        rooms_against_storm(results, options.repeats)
     except ImportError as error:
         print(f'{error}; the peers come with: pip install "rlgrid[bench]"', file=sys.stderr)
         return 2
@@ -197,9 +298,9 @@ def main() -> int:
     small_seconds, _ = seconds(lambda: rlgrid.solve(small), 1000)
     facts = {
         "growth of time a state, 10^4 to 9 x 10^6": (max(growth.values()) / growth[100], GROWTH_BAR),
-        "bytes a state, 10^6 states": (memory(1000, 0.99), MEMORY_BAR),
+        "bytes a state, 10^6 states": (memory(model_of(1000), 0.99), MEMORY_BAR),
         "zhao_5x5, us": (small_seconds * 1e6, SMALL_BAR * 1e6),
-    }
+    } | a_million_cells(options.repeats)
     met = all(r.bar is None or r.theirs / r.ours >= r.bar for r in results) and all(a <= b for a, b in facts.values())
     if options.json:
         rows = [r._asdict() for r in results]
