@@ -1,4 +1,4 @@
-"""Measure planning against QuantEcon, Storm, mdpsolver, pymdptoolbox and plain SciPy; exit with 1 where a bar is missed.
+"""Measure planning against QuantEcon, Storm, mdpsolver, pymdptoolbox and SciPy; exit with 1 where a bar is missed.
 
     pip install "rlgrid[bench]"
     python scripts/bench_planning.py [--repeats 5] [--quick] [--json]

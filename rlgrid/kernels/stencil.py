@@ -20,6 +20,9 @@ Places: TypeAlias = NDArray[np.int32]
 #: States in a block; blocks in the window of a pass; passes by the chosen actions between two that compare all actions.
 BLOCK, WINDOW, FOLLOWING = 256, 512, 4
 
+#: What a state's later neighbours weigh at most, where it is taken that they will move by as much as the state itself.
+FORESEEN = 0.5
+
 #: A first guess says nothing where an action stays with this probability or more.
 STAYS = 1.0 - 1e-9
 
@@ -68,8 +71,9 @@ def find_patterns(
             h = (h ^ np.uint64(row - s * n_actions + 1)) * np.uint64(0x100000001B3)
             for i in range(first[unsigned(row)], first[unsigned(row + 1)]):
                 offset = np.int64(next_state[unsigned(i)]) - s
-                h = (h ^ np.uint64(offset & 0xFFFFFFFF)) * np.uint64(0x9E3779B97F4A7C15)
-                h = (h ^ (h >> np.uint64(29)) ^ np.uint64(code[unsigned(i)])) * np.uint64(0xBF58476D1CE4E5B9)
+                word = np.uint64(offset & 0xFFFFFFFF) | np.uint64(code[unsigned(i)]) << np.uint64(32)
+                h = (h ^ word) * np.uint64(0x9E3779B97F4A7C15)
+                h = h ^ (h >> np.uint64(29))
         h = h ^ (h >> np.uint64(32))
         k = h & mask
         while True:
@@ -247,13 +251,32 @@ def follow(stencil: Stencil, begin: int, end: int, v: Floats, choice: Places) ->
 
 
 @compiled
+def foresee(stencil: Stencil, begin: int, end: int, v: Floats, choice: Places) -> None:
+    """The same where the states after each one are taken to move by as much as it does.
+
+    An error that all states share is gone after one such sweep; by ``follow`` it only moves on, by one state over the
+    weight of what comes later. Errors that change sign from state to state may grow, so this is no sweep to repeat.
+    """
+    for j in range(begin, end):
+        row = choice[unsigned(j)]
+        q, later = stencil.constant[unsigned(row)], 0.0
+        for d in range(side_count(stencil)):
+            t, weight = stencil.neighbour[unsigned(j), unsigned(d)], stencil.weight[unsigned(row), unsigned(d)]
+            q += weight * v[unsigned(t)]
+            later += weight if j < t < len(choice) else 0.0
+        v[unsigned(j)] += (q - v[unsigned(j)]) / (1.0 - min(later, FORESEEN))
+
+
+@compiled
 def relax(
-    stencil: Stencil, v: Floats, choice: Places, active: Bools, links: Places, low: int, theta: float, limit: int
-) -> tuple[int, int]:
+    stencil: Stencil, v: Floats, choice: Places, active: Bools, links: Places, low: int, theta: float, limit: int,
+    foreseeing: bool,
+) -> tuple[int, int]:  # fmt: skip
     """Go over the active blocks of the window until no state moves by more than ``theta``, or for ``limit`` passes.
 
     A block is active after it has moved, or one that it depends on has. v [m + 1], the last one 0; choice [m], -1 at
-    first. Returns the first active block (the number of blocks, where none is) and the passes made.
+    first; ``foreseeing``: one sweep of each pass foresees what comes later. Returns the first active block (the number
+    of blocks, where none is) and the passes made.
     """
     m, n_blocks = len(stencil.pattern), len(active)
     passes = 0
@@ -276,10 +299,14 @@ def relax(
         low = min(low, lowest)
         while low < n_blocks and not active[unsigned(low)]:
             low += 1
-        for _ in range(FOLLOWING):
+        for k in range(FOLLOWING):
             for block in range(low, min(n_blocks, low + WINDOW)):
                 if active[unsigned(block)] and choice[unsigned(block * BLOCK)] >= 0:
-                    follow(stencil, block * BLOCK, min(m, (block + 1) * BLOCK), v, choice)
+                    begin, end = block * BLOCK, min(m, (block + 1) * BLOCK)
+                    if foreseeing and k == 0:
+                        foresee(stencil, begin, end, v, choice)
+                    else:
+                        follow(stencil, begin, end, v, choice)
     return low, passes
 
 

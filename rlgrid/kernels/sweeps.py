@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlgrid.arrays import Floats, Ints
+from rlgrid.choices import unsigned
 from rlgrid.compiled import compiled
 
 #: More than what all underflows of a backup can add up to.
@@ -81,10 +82,10 @@ def converged(accuracy: Accuracy, change: float, size: float, tol: float) -> boo
 def row_value(rows: Rows, row: int, v: Floats) -> float:
     """q of a row: expected reward plus discounted expected value of what follows."""
     total = 0.0
-    for i in range(rows.first[row], rows.first[row + 1]):
-        code = rows.code[i]
-        total += rows.reward_share[code]
-        total += rows.continuation[code] * v[rows.next_state[i]]
+    for i in range(rows.first[unsigned(row)], rows.first[unsigned(row + 1)]):
+        code = rows.code[unsigned(i)]
+        total += rows.reward_share[unsigned(code)]
+        total += rows.continuation[unsigned(code)] * v[unsigned(rows.next_state[unsigned(i)])]
     return total
 
 
@@ -213,6 +214,26 @@ def choose_by_values(rows: Rows, q: Floats, v: Floats, choice: Ints, tie: float,
                 if q[row] >= least and rows.first[row + 1] > rows.first[row]:
                     choice[s] = row
                     break
+
+
+@compiled
+def choose_among(rows: Rows, q: Floats, v: Floats, choice: Ints, tie: float, most: float) -> None:
+    """Write the first row of each state whose q [R], at v, is within ``tie`` of the best, and within ``most``.
+
+    ``tie`` is relative to what adds up to the best.
+    """
+    for s in range(len(v)):
+        begin, end = rows.begin[unsigned(s)], rows.begin[unsigned(s + 1)]
+        chosen = begin
+        for row in range(begin + 1, end):
+            if q[unsigned(row)] > q[unsigned(chosen)]:
+                chosen = row
+        best = q[unsigned(chosen)]
+        for row in range(begin, chosen):
+            if q[unsigned(row)] >= best - most and q[unsigned(row)] >= best - tie * row_size(rows, chosen, v):
+                chosen = row
+                break
+        choice[unsigned(s)] = chosen
 
 
 @compiled

@@ -22,6 +22,9 @@ MOST_PASSES = 2_000
 #: Passes between two chances to interrupt.
 PASSES = 64
 
+#: Passes that foresee what comes later; where these are not enough they might not settle.
+FORESEEING = 512
+
 #: The margin of the two vectors around v at discount 1, in residuals of v.
 MARGIN = 8.0
 
@@ -87,7 +90,7 @@ def _first_change(problem: Problem, grid: Grid, v: Floats) -> float:
     cost = grid.costs.closed
     if not 0 < cost < np.inf:
         return problem.tol / 1e3
-    return problem.tol * cost / (cost + grid.costs.greatest - float(v.min()))
+    return 0.25 * problem.tol * cost / (cost + grid.costs.greatest - float(v.min()))
 
 
 def _bound_from_neighbours(grid: Grid, passes: _Passes, v: Floats, change: float, rounding: float) -> float:
@@ -140,12 +143,12 @@ class _Passes:
         """Sweep until no state moves by more than theta, with ``more`` reward a step; False where the limit is met."""
         links = self.grid.links
         stencil = with_more(self.grid.stencil, more) if more != 0.0 else self.grid.stencil
-        active, low = np.ones(len(links), np.bool_), 0
+        active, low, last = np.ones(len(links), np.bool_), 0, self.made + FORESEEING
         while low < len(active):
             if self.made >= self.limit:
                 return False
             most = min(PASSES, self.limit - self.made)
-            low, made = relax(stencil, v, self._choice, active, links, low, theta, most)
+            low, made = relax(stencil, v, self._choice, active, links, low, theta, most, self.made < last)
             self.made += made
             if self.problem.on_sweep and more == 0.0:
                 self.problem.report(self.made, self.all_states(v))

@@ -205,6 +205,8 @@ def _certified(problem: Problem, result: MethodResult, decision: Decision | None
         least = min(least, bound)
     if problem.discount < 1:
         raise uncertified(problem, least)
+    if result.bound < np.inf:
+        return result
     return result._replace(
         bound=enclosure(problem.rows, problem.accuracy, problem.epsilon, result.v, result.iterations)
     )
