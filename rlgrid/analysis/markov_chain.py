@@ -13,8 +13,6 @@ mean rewards and d the start distribution:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -26,10 +24,10 @@ from rlgrid.models.tables import Tables
 from rlgrid.planning.chain import Chain, chain_of, ending_probability, undiscounted_values
 from rlgrid.planning.evaluation import evaluate_exact
 from rlgrid.planning.linear_system import solve_sparse
+from rlgrid.planning.swept_system import SweptSystem
 
-if TYPE_CHECKING:
-    from scipy.sparse import csr_array
-
+#: States up to which a discounted system is solved directly.
+MOST_DIRECT = 50_000
 
 #: A variance of one step within this, relative to the values squared, is rounding.
 ZERO_VARIANCE = 1e-24
@@ -54,7 +52,7 @@ def occupancy(source: Source, policy: ArrayLike, *, discount: float | None = Non
     chain = chain_of(as_model(source), policy)
     gamma = resolve_discount(discount, chain.model.discount)
     if gamma < 1:
-        return _solve(chain.P, np.where(chain.model.terminal, 0.0, chain.model.start), gamma, transposed=True)
+        return _solve(chain, np.where(chain.model.terminal, 0.0, chain.model.start), gamma, transposed=True)
     return _undiscounted_visits(chain)
 
 
@@ -145,7 +143,7 @@ def return_variance(source: Source, policy: ArrayLike, *, discount: float | None
     of_step: Floats = np.bincount(row // model.n_actions, share * surprise, model.n_states).astype(np.float64)
     of_step[model.terminal] = 0.0
     if gamma < 1:
-        return _solve(chain.P, of_step, gamma**2)
+        return _solve(chain, of_step, gamma**2)
     finite = np.isfinite(v)
     size = max(1.0, float(np.abs(v[finite]).max(initial=0.0)) ** 2)
     infinite = chain.components.reaching(chain.endless & finite & (of_step > ZERO_VARIANCE * size))
@@ -183,8 +181,13 @@ def _as_mask(cells: ArrayLike, n_states: int) -> Bools:
     return mask
 
 
-def _solve(matrix: csr_array[np.float64], right: Floats, gamma: float, *, transposed: bool = False) -> Floats:
-    """The solution x [S] of x = right + gamma P x, or of the same with P transposed; ``matrix`` is P [S, S]."""
-    from scipy.sparse import csc_array, eye_array
+def _solve(chain: Chain, right: Floats, gamma: float, *, transposed: bool = False) -> Floats:
+    """The solution x [S] of x = right + gamma P x, or of the same with P transposed; ``right`` [S] is not negative."""
+    from scipy.sparse import csc_array, csr_array, eye_array
 
-    return solve_sparse(csc_array(eye_array(matrix.shape[0]) - gamma * (matrix.T if transposed else matrix)), right)
+    P = chain.P
+    if P.shape[0] > MOST_DIRECT:
+        ending = chain.ending + (1.0 - gamma) * P.sum(axis=1)
+        system = SweptSystem(csr_array(gamma * P), ending, np.ones(P.shape[0], np.bool_))
+        return system.solve_transposed(right) if transposed else system.solve(right)
+    return solve_sparse(csc_array(eye_array(P.shape[0]) - gamma * (P.T if transposed else P)), right)

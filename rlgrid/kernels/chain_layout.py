@@ -1,4 +1,4 @@
-"""The chain of a policy laid out for passes in an order: each state's few next states, and with what probability.
+"""The chain of a policy laid out for passes in an order, and sweeps over it.
 
 What a stencil says about a pattern, a chain has to say about each state, as policies differ from state to state.
 """
@@ -10,7 +10,7 @@ from typing import NamedTuple
 from rlgrid.arrays import Bools, Floats, Ints
 from rlgrid.choices import unsigned
 from rlgrid.compiled import compiled
-from rlgrid.kernels.stencil import Places
+from rlgrid.kernels.stencil import FORESEEN, Places
 from rlgrid.kernels.sweeps import Rows
 
 
@@ -128,22 +128,31 @@ def lay_out_chain(steps: Steps, order: Places, place: Places, constant: Floats, 
 
 
 @compiled
-def relax_chain(first: Ints, column: Places, value: Floats, right: Floats, leaves: Floats, x: Floats) -> float:
-    """x = right + P x in place, forth and back, with staying solved for; the largest change relative to the new x.
+def sweep_chain(
+    first: Ints,
+    column: Places,
+    value: Floats,
+    right: Floats,
+    leaves: Floats,
+    x: Floats,
+    forward: bool,
+    foreseeing: bool,
+) -> None:
+    """x = right + P x in place, a state at a time, with staying solved for.
 
-    Row i of P has the entries ``value`` at ``column`` from ``first[i]`` to ``first[i + 1]``; leaves [S] is 1 - P[i, i].
-    Nothing is subtracted, so that x grows from 0 towards the least solution that is not negative.
+    Row s of P has the entries ``value`` at ``column`` from ``first[s]`` to ``first[s + 1]``; leaves [S] is 1 - P[s, s].
+    Foreseeing: states that come later are taken to move by as much as each one (see ``stencil.foresee``).
     """
     n_states = len(x)
-    change = 0.0
-    for k in range(2 * n_states):
-        s = k if k < n_states else 2 * n_states - 1 - k
-        total = right[unsigned(s)]
+    for k in range(n_states):
+        s = k if forward else n_states - 1 - k
+        total, later = right[unsigned(s)], 0.0
         for i in range(first[unsigned(s)], first[unsigned(s + 1)]):
-            if column[unsigned(i)] != s:
-                total += value[unsigned(i)] * x[unsigned(column[unsigned(i)])]
+            t = column[unsigned(i)]
+            if t != s:
+                total += value[unsigned(i)] * x[unsigned(t)]
+                later += value[unsigned(i)] if (t > s) == forward else 0.0
         new = total / leaves[unsigned(s)]
-        if new > x[unsigned(s)]:
-            change = max(change, (new - x[unsigned(s)]) / new)
+        if foreseeing:
+            new = max(0.0, x[unsigned(s)] + (new - x[unsigned(s)]) / (1.0 - min(later / leaves[unsigned(s)], FORESEEN)))
         x[unsigned(s)] = new
-    return change

@@ -20,6 +20,7 @@ from rlgrid.models.model import TabularModel
 from rlgrid.planning.components import Components, components_of
 from rlgrid.planning.elimination import UNIT, Elimination
 from rlgrid.planning.graph import rows_at
+from rlgrid.planning.swept_system import SweptSystem, system_of
 from rlgrid.planning.undiscounted import signs_of_classes
 
 if TYPE_CHECKING:
@@ -38,9 +39,9 @@ class Chain(NamedTuple):
     components: Components  # of P
     endless: Bools  # [S] states in recurrent classes
 
-    def elimination(self, kept: Bools) -> Elimination:
+    def elimination(self, kept: Bools) -> Elimination | SweptSystem:
         """The equations of the states kept [S], from which the episode ends or leaves for the others."""
-        return Elimination(self.P, self.ending, kept, self.model.shape, self.components)
+        return system_of(self.P, self.ending, kept, self.model.shape, self.components)
 
 
 class Values(NamedTuple):
@@ -49,7 +50,7 @@ class Values(NamedTuple):
     v: Floats  # [S] at discount 1 -inf, inf or nan (undefined) where an endless class that pays or costs may be entered
     scale: Floats  # [S] what is collected in absolute value; 0 where v is not finite
     error: float  # of each finite value, relative to its scale, at most
-    elimination: Elimination  # of the states that were solved for
+    elimination: Elimination | SweptSystem  # of the states that were solved for
 
     @property
     def bound(self) -> float:
@@ -121,10 +122,10 @@ def values_of_weights(
     entries = share * rows.continuation[rows.code]
     going = entries > 0
     P = csr_array((entries[going], (state[going], rows.next_state[going])), shape=(n_states, n_states))
-    return _collected(Elimination(P, ending, kept, model.shape), rows, weight)
+    return _collected(system_of(P, ending, kept, model.shape), rows, weight)
 
 
-def _collected(elimination: Elimination, rows: Rows, weight: Floats) -> Values:
+def _collected(elimination: Elimination | SweptSystem, rows: Rows, weight: Floats) -> Values:
     """Values of the policy that takes each row with a probability ``weight`` [R], by its equations."""
     n_states, length = len(rows.begin) - 1, np.diff(rows.first)
     outcomes = np.diff(rows.first[rows.begin])

@@ -29,6 +29,7 @@ from rlgrid.planning.certificate import rounding_of
 from rlgrid.planning.chain import chain_of, undiscounted_values, values_of_weights
 from rlgrid.planning.elimination import Elimination
 from rlgrid.planning.graph import soft_weights, state_of_row, towards
+from rlgrid.planning.swept_system import SweptSystem
 from rlgrid.planning.ties import ties
 
 #: Cells of a map, and states of a model without one, above which the policy is the greedy one at the values that were
@@ -67,7 +68,7 @@ class _Enclosed(NamedTuple):
     error_v: Floats  # [S]
     q: Floats  # [R]
     error: Floats  # [R] of q
-    elimination: Elimination
+    elimination: Elimination | SweptSystem
 
 
 def settle(rows: Rows, epsilon: float, v: Floats) -> tuple[Rows, Floats]:

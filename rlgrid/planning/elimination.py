@@ -68,6 +68,10 @@ UNIT = 2.0**-53
 LEAST = 1e-280
 
 
+class TooLarge(InputError):
+    """The factors would fill in too much."""
+
+
 class Dense(NamedTuple):
     """The factors of a chain as one matrix."""
 
@@ -267,7 +271,7 @@ def _factorized(ordered: Ordered) -> Sparse | None:
     if n_states**2 <= MOST_ENTRIES and _SPARSE_COST * operations > n_states**3 / 3:
         return None
     if operations > MOST_OPERATIONS:
-        raise InputError(
+        raise TooLarge(
             f"the equations of {n_states:,} states fill in to more numbers than can be solved for in a short time; "
             "allowed: a discount below 1"
         )
