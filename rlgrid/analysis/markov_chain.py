@@ -19,9 +19,10 @@ from numpy.typing import ArrayLike
 from rlgrid.arrays import Bools, Floats
 from rlgrid.errors import InputError
 from rlgrid.models.checks import resolve_discount
-from rlgrid.models.model import Source, as_model
+from rlgrid.models.model import Source, TabularModel, as_model
 from rlgrid.models.tables import Tables
-from rlgrid.planning.chain import Chain, chain_of, ending_probability, undiscounted_values
+from rlgrid.planning.chain import Chain, Values, chain_of, ending_probability, undiscounted_values
+from rlgrid.planning.elimination import UNIT
 from rlgrid.planning.evaluation import evaluate_exact
 from rlgrid.planning.linear_system import solve_sparse
 from rlgrid.planning.swept_system import SweptSystem
@@ -29,7 +30,7 @@ from rlgrid.planning.swept_system import SweptSystem
 #: States up to which a discounted system is solved directly.
 MOST_DIRECT = 50_000
 
-#: A variance of one step within this, relative to the values squared, is rounding.
+#: A variance of one step at rest within this, relative to the largest reward squared, is rounding.
 ZERO_VARIANCE = 1e-24
 
 
@@ -85,10 +86,10 @@ def end_probability(source: Source, policy: ArrayLike, cells: ArrayLike | None =
     chain = chain_of(as_model(source), policy)
     n_states = chain.model.n_states
     wanted = np.ones(n_states, np.bool_) if cells is None else _as_mask(cells, n_states)
-    at_once = ending_probability(chain.model, chain.policy, wanted)
+    at_once = ending_probability(chain.model, chain.weight, wanted)
     at_once[chain.model.terminal] = wanted[chain.model.terminal]
     probability = chain.elimination(~chain.endless).solve(at_once)
-    elsewhere = ending_probability(chain.model, chain.policy, ~wanted)
+    elsewhere = ending_probability(chain.model, chain.weight, ~wanted)
     elsewhere[chain.model.terminal] = ~wanted[chain.model.terminal]
     surely = ~chain.components.reaching(chain.endless | (elsewhere > 0))
     return np.where(surely, 1.0, np.minimum(probability, 1.0))  # rounding must not hide a certain end
@@ -110,7 +111,7 @@ def end_distribution(source: Source, policy: ArrayLike) -> Floats:
     visits = _undiscounted_visits(chain)
     visits[chain.endless] = 0.0
     row = model.row_of_outcome
-    share = (visits[:, None] * chain.policy).ravel()[row] * np.where(t.terminated, t.probability, 0.0)[t.code]
+    share = (visits[:, None] * chain.weight).ravel()[row] * np.where(t.terminated, t.probability, 0.0)[t.code]
     ends: Floats = np.bincount(t.next_state, share, model.n_states).astype(np.float64)
     return np.minimum(ends + np.where(model.terminal, model.start, 0.0), 1.0)
 
@@ -131,26 +132,66 @@ def return_variance(source: Source, policy: ArrayLike, *, discount: float | None
     True
     """
     chain = chain_of(as_model(source), policy)
-    model, t = chain.model, chain.model.tables
+    model = chain.model
     gamma = resolve_discount(discount, model.discount)
-    v = undiscounted_values(chain).v if gamma == 1 else evaluate_exact(model, policy, discount=gamma)
-    row = model.row_of_outcome
-    ahead = np.where(t.terminated[t.code], 0.0, gamma * v[t.next_state])
-    with np.errstate(invalid="ignore"):  # values that are infinite
-        surprise = (t.reward[t.code] + ahead - v[row // model.n_actions]) ** 2 + reward_variance(t)[t.code]
-        share = chain.policy.ravel()[row] * t.probability[t.code]
-        surprise[share == 0.0] = 0.0
-    of_step: Floats = np.bincount(row // model.n_actions, share * surprise, model.n_states).astype(np.float64)
-    of_step[model.terminal] = 0.0
     if gamma < 1:
-        return _solve(chain, of_step, gamma**2)
-    finite = np.isfinite(v)
-    size = max(1.0, float(np.abs(v[finite]).max(initial=0.0)) ** 2)
-    infinite = chain.components.reaching(chain.endless & finite & (of_step > ZERO_VARIANCE * size))
-    kept = finite & ~infinite & ~chain.endless
-    variance = chain.elimination(kept).solve(np.where(kept, of_step, 0.0))
+        v = evaluate_exact(model, chain.policy, discount=gamma)
+        return _solve(chain, _mean_of_outcomes(chain, _surprises(model, v, gamma)), gamma**2)
+    values = undiscounted_values(chain)
+    finite = np.isfinite(values.v)
+    with np.errstate(invalid="ignore", over="ignore"):  # infinite values, and squares above 1e308
+        of_step = _mean_of_outcomes(chain, _surprises(model, values.v, 1.0))
+        largest = float(np.abs(model.tables.reward).max(initial=0.0))
+        infinite = chain.components.reaching(chain.endless & finite & (of_step > ZERO_VARIANCE * largest**2))
+        kept = finite & ~infinite & ~chain.endless
+        variance = _undiscounted_variance(chain, values, of_step, kept)
     variance[infinite], variance[~finite] = np.inf, np.nan
     return variance
+
+
+def _surprises(model: TabularModel, v: Floats, gamma: float) -> Floats:
+    """(R + γ v(S') - v(s))² of each outcome, the noise of its reward included, [N]."""
+    t = model.tables
+    ahead = np.where(t.terminated[t.code], 0.0, gamma * v[t.next_state])
+    return (t.reward[t.code] + ahead - v[model.row_of_outcome // model.n_actions]) ** 2 + reward_variance(t)[t.code]
+
+
+def _mean_of_outcomes(chain: Chain, of_outcome: Floats) -> Floats:
+    """The mean of a number of each outcome [N] over what can follow each state, [S]; 0 in terminal states."""
+    model, t, row = chain.model, chain.model.tables, chain.model.row_of_outcome
+    share = chain.weight.ravel()[row] * t.probability[t.code]
+    weighted = np.where(share == 0.0, 0.0, share * of_outcome)
+    mean: Floats = np.bincount(row // model.n_actions, weighted, model.n_states).astype(np.float64)
+    mean[model.terminal] = 0.0
+    return mean
+
+
+def _undiscounted_variance(chain: Chain, values: Values, of_step: Floats, kept: Bools) -> Floats:
+    """The variance at discount 1 of the states kept, whose values are finite, [S].
+
+    The rounding of v enters each step's variance squared, which adds up where a state is visited 10^16 times and more
+    before the end. There E[G²] - v² is more accurate, with E[G²] = Σ p (R² + 2 R v(S') + E[G'²]) and positive and
+    negative terms summed apart. Each state takes the formula whose error is smaller.
+    """
+    t = chain.model.tables
+    elimination = chain.elimination(kept)
+    reward, scale = t.reward[t.code], values.scale
+    v, ahead = np.where(kept, values.v, 0.0), np.where(t.terminated[t.code], 0.0, scale[t.next_state])
+    rounding = 4.0 * UNIT * (np.abs(reward) + ahead + scale[chain.model.row_of_outcome // chain.model.n_actions])
+    crossed = 2.0 * reward * np.where(t.terminated[t.code], 0.0, v[t.next_state])
+    squares = reward**2 + reward_variance(t)[t.code]
+    positive, negative = (
+        elimination.solve(np.where(kept, _mean_of_outcomes(chain, side), 0.0))
+        for side in (squares + np.maximum(crossed, 0.0), np.maximum(-crossed, 0.0))
+    )
+    unit = max(1.0, float(scale.max(initial=0.0)))  # the sums of the other formula may be too large for a float
+    variance, spread = (
+        unit * elimination.solve(np.where(kept, right / unit, 0.0))
+        for right in (of_step, _mean_of_outcomes(chain, rounding**2))
+    )
+    error = spread + 2.0 * np.sqrt(variance) * np.sqrt(spread)
+    better = error <= 4.0 * UNIT * (positive + negative + scale**2)
+    return np.where(better, variance, np.maximum(positive - negative - v**2, 0.0))
 
 
 def reward_variance(tables: Tables) -> Floats:

@@ -17,6 +17,7 @@ from rlgrid.arrays import Bools, Floats
 from rlgrid.kernels.sweeps import Rows
 from rlgrid.models.checks import check_policy
 from rlgrid.models.model import TabularModel
+from rlgrid.models.tables import row_sums
 from rlgrid.planning.components import Components, components_of
 from rlgrid.planning.elimination import UNIT, Elimination
 from rlgrid.planning.graph import rows_at
@@ -33,6 +34,7 @@ class Chain(NamedTuple):
 
     model: TabularModel
     policy: Floats  # [S, A]
+    weight: Floats  # [S, A] its probabilities over the sums of the rows, so that all outcomes of a state sum to 1
     P: csr_array[np.float64]  # [S, S] probabilities of going on
     ending: Floats  # [S] probability that the episode ends with the next step
     rows: Rows  # at discount 1
@@ -65,23 +67,26 @@ def chain_of(model: TabularModel, policy: ArrayLike) -> Chain:
         InputError: for a policy that does not fit.
     """
     checked = check_policy(model, policy)
-    P = model.chain(checked)[0]
-    ending = ending_probability(model, checked, np.ones(model.n_states, np.bool_))
+    sums = row_sums(model.tables, model.tables.probability).reshape(checked.shape)
+    weight = checked / (np.where(sums > 0, sums, 1.0) * checked.sum(axis=1, keepdims=True))
+    P = model.chain(weight)[0]
+    ending = ending_probability(model, weight, np.ones(model.n_states, np.bool_))
     components = components_of(P)
-    return Chain(model, checked, P, ending, rows_at(model, 1.0), components, components.recurrent(ending))
+    endless = components.recurrent(ending)
+    return Chain(model, checked, weight, P, ending, rows_at(model, 1.0), components, endless)
 
 
-def ending_probability(model: TabularModel, policy: Floats, cells: Bools) -> Floats:
-    """Probability that the episode ends in one of the cells [S] with the next step, [S]."""
+def ending_probability(model: TabularModel, weight: Floats, cells: Bools) -> Floats:
+    """Probability that the episode ends in one of the cells [S] with the next step, [S]; ``weight`` is [S, A]."""
     t, row = model.tables, model.row_of_outcome
-    share = np.where(t.terminated, t.probability, 0.0)[t.code] * cells[t.next_state] * policy.ravel()[row]
+    share = np.where(t.terminated, t.probability, 0.0)[t.code] * cells[t.next_state] * weight.ravel()[row]
     return np.bincount(row // model.n_actions, share, model.n_states).astype(np.float64)
 
 
 def undiscounted_values(chain: Chain) -> Values:
     """v_pi at discount 1, each entry accurate relative to what is collected in absolute value."""
     v, kept = limits(chain)
-    found = _collected(chain.elimination(kept), chain.rows, chain.policy.ravel())
+    found = _collected(chain.elimination(kept), chain.rows, chain.weight.ravel())
     found.v[~kept] = v[~kept]
     return found
 
@@ -95,7 +100,7 @@ def limits(chain: Chain) -> tuple[Floats, Bools]:
     v = np.zeros(chain.model.n_states)
     if not chain.endless.any():
         return v, ~chain.endless
-    label, weight = np.where(chain.endless, chain.components.label, -1), chain.policy.ravel()
+    label, weight = np.where(chain.endless, chain.components.label, -1), chain.weight.ravel()
     sign = signs_of_classes(chain.rows, weight > 0, label, weight)
     loses, gains, cancels = (chain.components.reaching(which) for which in (sign < 0, sign > 0, np.isnan(sign)))
     v[loses], v[gains], v[cancels | (loses & gains)] = -np.inf, np.inf, np.nan
