@@ -153,7 +153,9 @@ def _surprises(model: TabularModel, v: Floats, gamma: float) -> Floats:
     """(R + γ v(S') - v(s))² of each outcome, the noise of its reward included, [N]."""
     t = model.tables
     ahead = np.where(t.terminated[t.code], 0.0, gamma * v[t.next_state])
-    return (t.reward[t.code] + ahead - v[model.row_of_outcome // model.n_actions]) ** 2 + reward_variance(t)[t.code]
+    apart = t.reward[t.code] + ahead - v[model.row_of_outcome // model.n_actions]
+    squares: Floats = apart**2 + reward_variance(t)[t.code]
+    return squares
 
 
 def _mean_of_outcomes(chain: Chain, of_outcome: Floats) -> Floats:

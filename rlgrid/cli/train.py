@@ -57,10 +57,13 @@ def train(
     facts = run.facts
     if json:
         return print_json(facts | ({"run": out} if out else {}))
+    unknown, endless = facts.pop("unknown") or {}, facts.pop("greedy_policy")
     for key, value in facts.items():
-        if value is not None:
+        if value is not None or key in unknown:
             shown = f"{value:,.6g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else value
-            print(f"{key.replace('_', ' '):>24}  {shown}")
+            print(f"{key.replace('_', ' '):>24}  {unknown.get(key, shown)}")
+    if endless is not None:
+        print(f"{'':>24}  the greedy policy {endless}")
     if out is not None:
         print(f"{'run directory':>24}  {out}")
 

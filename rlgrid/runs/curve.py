@@ -38,12 +38,14 @@ class LearningCurve:
         points: the learning curve.
         reason: why there is none, in a sentence; empty where there is one.
         exact: the exact values [S] that errors refer to.
+        unknown: why a value of the last point is nan, in a sentence, by its column.
     """
 
     errors: list[tuple[int, float]] = field(default_factory=list)
     points: list[CurvePoint] = field(default_factory=list)
     reason: str = ""
     exact: Floats | None = None
+    unknown: dict[str, str] = field(default_factory=dict)
 
     @property
     def array(self) -> NDArray[np.void]:

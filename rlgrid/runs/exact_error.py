@@ -36,6 +36,9 @@ _STEPS_PER_SMALL, _STEPS_PER_POINT, _STEPS_PER_STATE, _UNDISCOUNTED = 35_000, 10
 #: the points cost as much.
 _SHARE = 0.01
 
+#: A tolerance that accepts every bound.
+_ANY = 1e300
+
 #: An episode counts as so many steps where the cost of a learning curve is weighed against them.
 _STEPS_IN_EPISODE = 10
 
@@ -59,6 +62,15 @@ class Truth(NamedTuple):
     v: Floats  # [S]
     q: Floats  # [S, A], -inf where an action is not available
     compared: NDArray[np.bool_]  # [S] states that count in an error
+    bound: float  # on max |v - exact v|
+
+
+class PolicyValue(NamedTuple):
+    """v_pi(start)."""
+
+    value: float  # nan where it is not finite, or not known
+    bound: float = 0.0  # on its error
+    reason: str = ""  # why it is nan
 
 
 def solve_for(agent: Agent, model: TabularModel) -> Truth:
@@ -67,43 +79,35 @@ def solve_for(agent: Agent, model: TabularModel) -> Truth:
     Raises:
         InputError: where the exact values are not finite.
     """
-    from rlgrid.planning.evaluation import evaluate_exact  # loads Numba
+    from rlgrid.planning.evaluation import evaluate_policy  # loads Numba
     from rlgrid.planning.solve import solve
 
     if agent.recipe.predicts:
-        v = evaluate_exact(model, agent.policy, discount=agent.discount)
-        q = _action_values(model, v, agent.discount)
+        plan = evaluate_policy(model, agent.policy, discount=agent.discount, tol=_ANY)
     else:
         plan = solve(model, discount=agent.discount)
-        v, q = plan.v, plan.q
+    v, q = plan.v, plan.q
     everywhere = isinstance(agent.recipe.feed, SweepKeys) or agent.recipe.starts != "world"
     compared = ~model.terminal & (everywhere | model.reachable)
     if not np.isfinite(v[compared]).any():
         raise InputError(
             f"{model.name}: the policy never ends, and its values are infinite; allowed: a discount below 1"
         )
-    return Truth(model, v, q, compared & np.isfinite(v))
-
-
-def _action_values(model: TabularModel, v: Floats, discount: float) -> Floats:
-    t = model.tables
-    target = t.reward[t.code] + discount * ~t.terminated[t.code] * v[t.next_state]
-    q = np.bincount(model.row_of_outcome, t.probability[t.code] * target, model.n_states * model.n_actions)
-    return np.where(model.available, q.reshape(model.n_states, model.n_actions), -np.inf)
+    return Truth(model, v, q, compared & np.isfinite(v), plan.bound)
 
 
 def greatest_error(agent: Agent, truth: Truth) -> float:
     """max |v - exact v| over the states that count."""
-    return float(np.abs(agent.v - truth.v)[truth.compared].max(initial=0.0))
+    return float(np.abs(agent.v[truth.compared] - truth.v[truth.compared]).max(initial=0.0))
 
 
 def table_errors(agent: Agent, truth: Truth) -> tuple[float, float]:
     """max |q - exact q| (nan for a table of state values), and the root of the mean squared error of the table."""
     if agent.recipe.table == "v":
-        apart = (agent.v - truth.v)[truth.compared]
+        apart = agent.v[truth.compared] - truth.v[truth.compared]
         greatest = float("nan")
     else:
-        counts = truth.compared[:, None] & truth.model.available
+        counts = truth.compared[:, None] & np.isfinite(truth.q)
         apart = agent.learner.table[counts] - truth.q[counts]
         greatest = float(np.abs(apart).max(initial=0.0))
     return greatest, float(np.sqrt(np.mean(apart**2))) if apart.size else 0.0
@@ -122,43 +126,61 @@ class PolicyEvaluator:
         small = _is_small(truth.model.n_states, discount)
         self._continuation = _discounted_continuation(truth.model, discount) if small else None
         self._reward = truth.model.expected_reward
-        self._last: dict[str, tuple[Floats, float]] = {}
+        self._last: dict[str, tuple[Floats, PolicyValue]] = {}
 
     def optimum(self) -> float:
         """v*(start)."""
-        return float(self.truth.model.start @ self.truth.v)
+        begins = self.truth.model.start > 0
+        return float(self.truth.model.start[begins] @ self.truth.v[begins])
 
-    def value(self, kind: str, policy: Floats) -> float:
-        """v_pi(start); nan where it is infinite or undefined (a policy that never ends, at discount 1)."""
+    def value(self, kind: str, policy: Floats) -> PolicyValue:
+        """v_pi(start)."""
+        if not np.isfinite(policy).all():  # greedy in values that are no numbers
+            return PolicyValue(np.nan, reason="the values that were learned are no numbers")
         if self._continuation is not None:
             return self._dense_value(self._continuation, policy)
         if kind not in self._last or not np.array_equal(self._last[kind][0], policy):
             self._last[kind] = (policy, self._value_of_rows(policy))
         return self._last[kind][1]
 
-    def _dense_value(self, continuation: Floats, policy: Floats) -> float:
-        if not np.isfinite(policy).all():  # greedy in values that are no numbers
-            return float("nan")
+    def _dense_value(self, continuation: Floats, policy: Floats) -> PolicyValue:
         moves = np.matmul(policy[:, None, :], continuation)[:, 0]
-        v = np.linalg.solve(np.eye(len(moves)) - moves, (policy * self._reward).sum(axis=1))
-        return float(self.truth.model.start @ v)
+        reward = (policy * self._reward).sum(axis=1)
+        v = np.linalg.solve(np.eye(len(moves)) - moves, reward)
+        size = float(np.abs(reward).max() + np.abs(v).max())
+        change = float(np.abs(reward + moves @ v - v).max()) + 2.0 * len(v) * float(np.finfo(np.float64).eps) * size
+        return PolicyValue(float(self.truth.model.start @ v), change / (1.0 - self.discount))
 
-    def _value_of_rows(self, policy: Floats) -> float:
-        from rlgrid.planning.evaluation import evaluate_exact
+    def _value_of_rows(self, policy: Floats) -> PolicyValue:
+        from rlgrid.planning.evaluation import evaluate_policy
 
-        if not np.isfinite(policy).all():  # greedy in values that are no numbers
-            return float("nan")
         model = self.truth.model
-        begins = model.start > 0
-        value = float(model.start[begins] @ evaluate_exact(model, policy, discount=self.discount)[begins])
-        return value if np.isfinite(value) else float("nan")
+        try:
+            plan = evaluate_policy(model, policy, discount=self.discount, tol=_ANY)
+        except InputError as error:
+            return PolicyValue(np.nan, reason=str(error))
+        begins = np.flatnonzero(model.start > 0)
+        value = float(model.start[begins] @ plan.v[begins])
+        if np.isfinite(value):
+            return PolicyValue(value, plan.bound)
+        where = model.place_of(int(begins[np.argmin(np.isfinite(plan.v[begins]))]))
+        words = {np.inf: "infinite", -np.inf: "minus infinity"}.get(value, "undefined")
+        return PolicyValue(np.nan, reason=f"{words}: the policy may never end from {where}")
 
-    def values(self, agent: Agent) -> tuple[float, float, float]:
-        """Greedy value, behavior value, and regret: v*(start) less the behavior value."""
+    def values(self, agent: Agent) -> tuple[PolicyValue, PolicyValue, PolicyValue]:
+        """Greedy value, behavior value, and regret: v*(start) less the behavior value.
+
+        A regret below 0 by no more than the bounds of both values is 0: no policy is better than the best.
+        """
         acting = self.value("behavior", agent.behavior_policy)
         if agent.recipe.predicts:
-            return float("nan"), acting, float("nan")
-        return self.value("greedy", agent.policy), acting, self.optimum() - acting
+            of_prediction = PolicyValue(np.nan, reason="the policy is given, and only predicted")
+            return of_prediction, acting, of_prediction
+        bound = acting.bound + self.truth.bound
+        regret = self.optimum() - acting.value
+        if -bound <= regret < 0 and bound < np.inf:
+            regret = 0.0
+        return self.value("greedy", agent.policy), acting, PolicyValue(regret, bound, acting.reason)
 
 
 def _is_small(n_states: int, discount: float) -> bool:
@@ -187,7 +209,7 @@ class ExactError(Observer):
     - ``done`` in the unit of the budget, and ``episodes`` finished;
     - ``v_error``, ``q_error``: max |v - exact v|, max |q - exact q|; ``rmse`` over the entries of the table;
     - ``greedy_value``, ``behavior_value``: v_pi(start) of the greedy policy and of the one that acts, by a linear
-      solve; nan where it is infinite;
+      solve; nan where it is infinite (``record.unknown`` says why of the last point);
     - ``regret``: v*(start) - ``behavior_value``, that of one episode; ``cumulative_regret``: its sum over the episodes
       so far, by the trapezoidal rule between points; nan where the curve does not begin at 0.
 
@@ -265,7 +287,10 @@ class ExactError(Observer):
             self._add_row(run, self._truth, error)
 
     def _add_row(self, run: Run, truth: Truth, error: float) -> None:
-        greedy, acting, regret = self._evaluator.values(run.agent)
+        of_policies = self._evaluator.values(run.agent)
+        names = "greedy_value", "behavior_value", "regret"
+        self.record.unknown = {n: found.reason for n, found in zip(names, of_policies, strict=True) if found.reason}
+        greedy, acting, regret = (found.value for found in of_policies)
         total = 0.0 if run.done == 0 else float("nan")
         if self.record.points:
             _, episodes, *_, regret_before, total = self.record.points[-1]

@@ -104,7 +104,10 @@ class Run:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """The results to print: totals, the mean return, and the last exact values, None where there are none."""
+        """The results to print: totals, the mean return, and the last exact values.
+
+        A number that is missing, infinite or unknown is None, and ``unknown`` says why, by its name.
+        """
         returns, errors, last = self.returns, self.errors, self.curve[-1:]
         names = ("q_error", "rmse", "greedy_value", "behavior_value", "regret")
         return {
@@ -113,10 +116,23 @@ class Run:
             "episodes": self.episodes,
             "seconds": self.seconds,
             "mean_return_last_100": float(returns[-100:].mean()) if len(returns) else None,
-            "exact_error": float(errors[-1, 1]) if len(errors) else None,
-            **{name: float(last[name][0]) if len(last) and isfinite(last[name][0]) else None for name in names},
+            "exact_error": _finite(errors[-1, 1]) if len(errors) else None,
+            **{name: _finite(last[name][0]) if len(last) else None for name in names},
             "exact_error_missing": self.exact.reason or None,
+            "unknown": self.exact.unknown or None,
+            "greedy_policy": self.endless or None,
         }
+
+    @property
+    def endless(self) -> str:
+        """From where the greedy policy never ends at discount 1, in words; empty where it ends, or is predicted."""
+        from rlgrid.analysis.endings import endless_in_words  # loads Numba
+
+        model = self.spaces.model if self.feed.model is None else self.feed.model
+        policy = self.agent.policy
+        if model is None or self.agent.discount < 1 or self.agent.recipe.predicts or not np.isfinite(policy).all():
+            return ""
+        return endless_in_words(model, policy)
 
     def take(self, chunk: Chunk, seconds: float) -> None:
         """Count a chunk in, and fit the length of the next one to the time that this one took."""
@@ -135,6 +151,10 @@ class Run:
         if self.budget.unit == "episodes":
             return self._chunk_steps, left
         return min(self._chunk_steps, left), self._chunk_steps
+
+
+def _finite(number: float) -> float | None:
+    return float(number) if isfinite(number) else None
 
 
 def _replay(agent: Agent, batch: Batch | Replay) -> Replay:
