@@ -82,18 +82,48 @@ def solve_for(agent: Agent, model: TabularModel) -> Truth:
     from rlgrid.planning.evaluation import evaluate_policy  # loads Numba
     from rlgrid.planning.solve import solve
 
+    everywhere = isinstance(agent.recipe.feed, SweepKeys) or agent.recipe.starts != "world"
+    counted = np.ones(model.n_states, np.bool_) if everywhere else model.reachable
+    known = np.ones(model.n_states, np.bool_)
     if agent.recipe.predicts:
         plan = evaluate_policy(model, agent.policy, discount=agent.discount, tol=_ANY)
     else:
-        plan = solve(model, discount=agent.discount)
-    v, q = plan.v, plan.q
-    everywhere = isinstance(agent.recipe.feed, SweepKeys) or agent.recipe.starts != "world"
-    compared = ~model.terminal & (everywhere | model.reachable)
-    if not np.isfinite(v[compared]).any():
+        try:
+            plan = solve(model, discount=agent.discount)
+        except InputError:  # states that do not count may be to blame
+            if counted.all():
+                raise
+            plan, known = solve(_part_of(model, counted), discount=agent.discount), counted
+    v = np.where(known, plan.v, np.nan)
+    q = np.full((model.n_states, model.n_actions), np.nan)
+    q[known, : plan.q.shape[1]] = plan.q[known]
+    compared = ~model.terminal & counted & np.isfinite(v)
+    if not compared.any():
         raise InputError(
             f"{model.name}: the policy never ends, and its values are infinite; allowed: a discount below 1"
         )
-    return Truth(model, v, q, compared & np.isfinite(v), plan.bound)
+    return Truth(model, v, q, compared, plan.bound)
+
+
+def _part_of(model: TabularModel, counted: NDArray[np.bool_]) -> TabularModel:
+    """The model of some of its states [S], which lead to no others; these become terminal."""
+    from rlgrid.models.model import TabularModel
+
+    t, row = model.tables, model.row_of_outcome
+    kept = counted[row // model.n_actions]
+    row, code = row[kept], t.code[kept]
+    return TabularModel.from_transitions(
+        row // model.n_actions,
+        row % model.n_actions,
+        t.next_state[kept],
+        t.probability[code],
+        t.reward[code],
+        t.terminated[code],
+        n_states=model.n_states,
+        terminal=model.terminal | ~counted,
+        start=model.start,
+        name=model.name,
+    )
 
 
 def greatest_error(agent: Agent, truth: Truth) -> float:

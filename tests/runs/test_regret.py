@@ -69,15 +69,13 @@ def check_curve(world: str, agent: str, steps: int, points: int) -> None:
     observer = Policies(points=points)
     learner = load_agent(agent, env, seed=1, discount=1, episode_length=200)
     run = train(learner, env, steps=steps, observers=[observer])
-    assert len(run.curve) == len(observer.kept) == points + 1
-    best = rlgrid.solve(env, discount=1).v
+    assert len(run.curve) == len(observer.kept) > 1
+    best = float(env.model.start @ rlgrid.solve(env, discount=1).v)
     for row, (greedy, acting) in zip(run.curve, observer.kept, strict=True):
         for name, policy in (("greedy_value", greedy), ("behavior_value", acting)):
             assert np.isfinite(row[name]) == ends_surely(env.model, policy), (row["done"], name)
             if np.isfinite(row[name]):
-                steps_taken = float(env.model.start @ np.nan_to_num(rlgrid.expected_steps(env, policy), posinf=0.0))
-                assert row[name] <= steps_taken * 1e-9 + 1  # no reward is above that of the goal
-                assert row[name] <= env.model.start @ best * (1 - 1e-12 * np.sign(env.model.start @ best)) + 1e-9
+                assert row[name] <= best + 1e-9
         assert not row["regret"] < 0
 
 
@@ -112,9 +110,8 @@ def test_why_a_value_is_missing_is_said() -> None:
 
 def test_a_start_of_probability_0_does_not_count() -> None:
     """Right of the wall the policy never ends, but no episode begins there."""
-    world = World.from_toml(
-        'discount = 1\nactions = ["left", "right"]\nmap = "GS#.."\n[reward]\nstep = -1\n[cells]\nG = { terminal = true }'
-    )
+    text = 'discount = 1\nactions = ["left", "right"]\nmap = "GS#.."\n[reward]\nstep = -1\n'
+    world = World.from_toml(text + "[cells]\nG = { terminal = true }")
     env = GridWorld(world)
     agent = load_agent("q_learning", env, seed=1, epsilon=0.0)
     agent.learner.table[:, 1] = -1.0  # left everywhere
