@@ -22,15 +22,21 @@ def evaluate(
     json: Json = False,
 ) -> None:
     """Let the policy that a run has learned act, and print how it does."""
+    from rlgrid.analysis.endings import endless_in_words
     from rlgrid.runs import evaluation
 
     learned, env = learned_agent(run)
     score = evaluation.evaluate(learned.policy, env, episodes=episodes, seed=seed)
+    endless = endless_in_words(env.model, learned.policy)
     if json:
-        return print_json(score._asdict())
-    print(f"{'mean return':>16}  {score.mean_return:.6g} ± {score.half_width:.2g} (95 % of {score.episodes} episodes)")
+        unknown = {} if episodes > 1 else {"half_width": "one episode shows no spread"}
+        return print_json(score._asdict() | {"unknown": unknown or None, "policy": endless or None})
+    spread = f" ± {score.half_width:.2g} (95 % of {score.episodes:,} episodes)" if episodes > 1 else " (1 episode)"
+    print(f"{'mean return':>16}  {score.mean_return:.6g}{spread}")
     for key in ("mean_length", "success_rate", "truncated_rate"):
         print(f"{key.replace('_', ' '):>16}  {getattr(score, key):.6g}")
+    if endless:
+        print(f"the policy {endless}")
 
 
 @app.command()

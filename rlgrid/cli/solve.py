@@ -60,6 +60,7 @@ def solve(
         arrays = {"v": plan.v.tolist(), "policy": plan.policy.argmax(axis=1).tolist()}
         bound = plan.bound if plan.bound < float("inf") else None
         arrays |= {"exact_v": [str(v) for v in plan.exact_v]} if plan.exact_v is not None else {}
+        facts |= {"unknown": {"bound": "the error is not certified"}} if bound is None else {}
         facts |= {"bound": bound, "undetermined": int(plan.undetermined.sum()), "actions": loaded.actions}
         facts |= starting if plan.gain is None else {"gain": plan.gain}
         facts |= {} if proof is None else {"certificate": {"bound": float(proof.bound), "proven": proof.proven}}

@@ -63,7 +63,7 @@ def train(
             shown = f"{value:,.6g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else value
             print(f"{key.replace('_', ' '):>24}  {unknown.get(key, shown)}")
     if endless is not None:
-        print(f"{'':>24}  the greedy policy {endless}")
+        print(f"the greedy policy {endless}")
     if out is not None:
         print(f"{'run directory':>24}  {out}")
 

@@ -195,7 +195,7 @@ class PolicyEvaluator:
             return PolicyValue(value, plan.bound)
         where = model.place_of(int(begins[np.argmin(np.isfinite(plan.v[begins]))]))
         words = {np.inf: "infinite", -np.inf: "minus infinity"}.get(value, "undefined")
-        return PolicyValue(np.nan, reason=f"{words}: the policy may never end from {where}")
+        return PolicyValue(np.nan, reason=f"{words}: it may never end from {where}")
 
     def values(self, agent: Agent) -> tuple[PolicyValue, PolicyValue, PolicyValue]:
         """Greedy value, behavior value, and regret: v*(start) less the behavior value.
@@ -210,7 +210,11 @@ class PolicyEvaluator:
         regret = self.optimum() - acting.value
         if -bound <= regret < 0 and bound < np.inf:
             regret = 0.0
-        return self.value("greedy", agent.policy), acting, PolicyValue(regret, bound, acting.reason)
+        return (
+            self.value("greedy", agent.policy),
+            acting,
+            PolicyValue(regret, bound, acting.reason.replace("minus infinity", "infinite")),
+        )
 
 
 def _is_small(n_states: int, discount: float) -> bool:

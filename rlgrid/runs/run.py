@@ -115,7 +115,7 @@ class Run:
             "steps": self.steps,
             "episodes": self.episodes,
             "seconds": self.seconds,
-            "mean_return_last_100": float(returns[-100:].mean()) if len(returns) else None,
+            "mean_return_last_100": _finite(returns[-100:].mean()) if len(returns) else None,
             "exact_error": _finite(errors[-1, 1]) if len(errors) else None,
             **{name: _finite(last[name][0]) if len(last) else None for name in names},
             "exact_error_missing": self.exact.reason or None,

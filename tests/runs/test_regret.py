@@ -103,7 +103,7 @@ def test_why_a_value_is_missing_is_said() -> None:
     agent.learner.table[:, 0] = 1.0  # up for ever
     run = train(agent, env, steps=1, observers=[ExactError(points=1)])
     assert run.facts["greedy_value"] is None and math.isnan(run.curve["greedy_value"][-1])
-    assert run.facts["unknown"] == {"greedy_value": "minus infinity: the policy may never end from row 4, column 1"}
+    assert run.facts["unknown"] == {"greedy_value": "minus infinity: it may never end from row 4, column 1"}
     assert run.facts["greedy_policy"].startswith("never ends from 3")
     assert LearningCurve().unknown == {}
 
