@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from rlgrid.arrays import Floats
-from rlgrid.kernels.stencil import Stencil, guess, relax, residual
+from rlgrid.kernels.stencil import WINDOW, Stencil, guess, relax, residual
 from rlgrid.kernels.sweeps import OUTWARD, error_bound, slack, sweep
 from rlgrid.models.tables import TIE
 from rlgrid.planning.inductive_proof import MOST_DEVIATION, bound_from_costs
@@ -22,8 +22,8 @@ MOST_PASSES = 2_000
 #: Passes between two chances to interrupt.
 PASSES = 64
 
-#: Passes that foresee what comes later; where these are not enough they might not settle.
-FORESEEING = 512
+#: Passes that foresee what comes later, for each window of blocks; where these are not enough they might not settle.
+FORESEEING = 64
 
 #: The margin of the two vectors around v at discount 1, in residuals of v.
 MARGIN = 8.0
@@ -69,18 +69,14 @@ def proved_at_discount_1(problem: Problem, grid: Grid, limit: int) -> MethodResu
     while passes.settle(v, theta):
         change, size = residual(stencil, v)
         rounding = slack(accuracy, size)
-        if not size < np.inf:
-            return None
         bound = bound_from_costs(grid.costs, OUTWARD * (change + rounding), float(v.min()))
         if bound == np.inf and grid.costs.deviation <= MOST_DEVIATION:
             bound = _bound_from_neighbours(grid, passes, v, change, rounding)
-        if bound <= problem.tol or change <= 2.0 * rounding:
+        if bound <= problem.tol or (change <= 2.0 * rounding and bound < np.inf):
             ties = 4.0 * (change + rounding + TIE * (accuracy.reward + size))
-            return (
-                None
-                if bound == np.inf
-                else MethodResult(passes.all_states(v), bound, passes.made, surely_ends=ties < grid.costs.closed)
-            )
+            return MethodResult(passes.all_states(v), bound, passes.made, surely_ends=ties < grid.costs.closed)
+        if change <= 2.0 * rounding:
+            return None
         theta = max(min(theta, change) * min(0.125, problem.tol / (4.0 * bound)), rounding / 16.0)
     return None
 
@@ -140,10 +136,11 @@ class _Passes:
         return v
 
     def settle(self, v: Floats, theta: float, more: float = 0.0) -> bool:
-        """Sweep until no state moves by more than theta, with ``more`` reward a step; False where the limit is met."""
+        """Sweep until no state moves by more than theta, with ``more`` reward a step; False where that fails."""
         links = self.grid.links
         stencil = with_more(self.grid.stencil, more) if more != 0.0 else self.grid.stencil
-        active, low, last = np.ones(len(links), np.bool_), 0, self.made + FORESEEING
+        active, low = np.ones(len(links), np.bool_), 0
+        last = self.made + FORESEEING * (1 + len(links) // WINDOW)
         while low < len(active):
             if self.made >= self.limit:
                 return False
@@ -152,7 +149,7 @@ class _Passes:
             self.made += made
             if self.problem.on_sweep and more == 0.0:
                 self.problem.report(self.made, self.all_states(v))
-        return True
+        return bool(np.isfinite(v).all())
 
     def all_states(self, v: Floats) -> Floats:
         """Values [m + 1] in the order of the passes, for all states."""
