@@ -22,10 +22,9 @@ from rlgrid.models.checks import resolve_discount
 from rlgrid.models.model import Source, TabularModel, as_model
 from rlgrid.models.tables import Tables
 from rlgrid.planning.chain import Chain, Values, chain_of, ending_probability, undiscounted_values
-from rlgrid.planning.elimination import UNIT
+from rlgrid.planning.elimination import UNIT, Elimination
 from rlgrid.planning.evaluation import evaluate_exact
-from rlgrid.planning.linear_system import solve_sparse
-from rlgrid.planning.swept_system import SweptSystem
+from rlgrid.planning.swept_system import SweptSystem, system_of
 
 #: States up to which a discounted system is solved directly.
 MOST_DIRECT = 50_000
@@ -53,7 +52,8 @@ def occupancy(source: Source, policy: ArrayLike, *, discount: float | None = Non
     chain = chain_of(as_model(source), policy)
     gamma = resolve_discount(discount, chain.model.discount)
     if gamma < 1:
-        return _solve(chain, np.where(chain.model.terminal, 0.0, chain.model.start), gamma, transposed=True)
+        begins = np.where(chain.model.terminal, 0.0, chain.model.start)
+        return _solve(chain, begins, gamma, 1.0 - gamma, transposed=True)
     return _undiscounted_visits(chain)
 
 
@@ -136,7 +136,9 @@ def return_variance(source: Source, policy: ArrayLike, *, discount: float | None
     gamma = resolve_discount(discount, model.discount)
     if gamma < 1:
         v = evaluate_exact(model, chain.policy, discount=gamma)
-        return _solve(chain, _mean_of_outcomes(chain, _surprises(model, v, gamma)), gamma**2)
+        return _solve(
+            chain, _mean_of_outcomes(chain, _surprises(model, v, gamma)), gamma**2, (1.0 - gamma) * (1.0 + gamma)
+        )
     values = undiscounted_values(chain)
     finite = np.isfinite(values.v)
     with np.errstate(invalid="ignore", over="ignore"):  # infinite values, and squares above 1e308
@@ -224,13 +226,18 @@ def _as_mask(cells: ArrayLike, n_states: int) -> Bools:
     return mask
 
 
-def _solve(chain: Chain, right: Floats, gamma: float, *, transposed: bool = False) -> Floats:
-    """The solution x [S] of x = right + gamma P x, or of the same with P transposed; ``right`` [S] is not negative."""
-    from scipy.sparse import csc_array, csr_array, eye_array
+def _solve(chain: Chain, right: Floats, factor: float, rest: float, *, transposed: bool = False) -> Floats:
+    """The solution x [S] of x = right + factor P x, or of the same with P transposed; ``right`` [S] is not negative.
 
-    P = chain.P
-    if P.shape[0] > MOST_DIRECT:
-        ending = chain.ending + (1.0 - gamma) * P.sum(axis=1)
-        system = SweptSystem(csr_array(gamma * P), ending, np.ones(P.shape[0], np.bool_))
-        return system.solve_transposed(right) if transposed else system.solve(right)
-    return solve_sparse(csc_array(eye_array(P.shape[0]) - gamma * (P.T if transposed else P)), right)
+    A discount is a chance to end with each step: ``rest`` is 1 - factor, without the rounding of a factor near 1.
+    """
+    from scipy.sparse import csr_array
+
+    P, ending = csr_array(factor * chain.P), factor * chain.ending + rest
+    everywhere = np.ones(len(ending), np.bool_)
+    system: Elimination | SweptSystem
+    if len(ending) > MOST_DIRECT:
+        system = SweptSystem(P, ending, everywhere)
+    else:
+        system = system_of(P, ending, everywhere, chain.model.shape, chain.components)
+    return system.solve_transposed(right) if transposed else system.solve(right)

@@ -20,8 +20,7 @@ from rlgrid.arrays import Floats
 from rlgrid.errors import InputError, numbers
 from rlgrid.models.checks import check_policy, resolve_discount
 from rlgrid.models.model import Source, TabularModel, as_model
-from rlgrid.planning.graph import recurrent_classes, rows_at
-from rlgrid.planning.linear_system import solve_sparse
+from rlgrid.planning.chain import Chain, chain_of
 
 
 def on_policy_distribution(source: Source, policy: ArrayLike) -> Floats:
@@ -44,7 +43,7 @@ def on_policy_distribution(source: Source, policy: ArrayLike) -> Floats:
     else:
         visits = occupancy(model, checked, discount=1.0)
         if not np.isfinite(visits).all():
-            visits = _stationary(model, checked, np.isinf(visits))
+            visits = _stationary(chain_of(model, checked), np.isinf(visits))
     total = visits.sum()
     if total == 0:
         raise InputError(f"{model.name}: every start is terminal, so that no step is taken; allowed: other starts")
@@ -63,22 +62,23 @@ def _visits_within(model: TabularModel, policy: Floats, steps: int) -> Floats:
     return visits
 
 
-def _stationary(model: TabularModel, policy: Floats, stays: NDArray[np.bool_]) -> Floats:
-    """d = d P on the one class that is never left, [S]."""
-    from scipy.sparse import csc_array, eye_array
+def _stationary(chain: Chain, stays: NDArray[np.bool_]) -> Floats:
+    """d = d P on the one class that is never left, [S], up to a factor: the visits between two visits of one state.
 
-    classes = np.unique(recurrent_classes(rows_at(model, 1.0), policy.ravel() > 0)[stays])
-    if len(classes) > 1:
+    Without subtractions each share is accurate by itself (Grassmann, Taksar & Heyman 1985).
+    """
+    number = len(np.unique(chain.components.label[stays]))
+    if number > 1:
         raise InputError(
-            f"{model.name}: the policy may stay for ever in {len(classes)} separate classes of states, and each run in "
+            f"{chain.model.name}: the policy may stay for ever in {number} separate classes of states, and each run in "
             "another one; allowed: the distribution given"
         )
-    members = np.flatnonzero(stays)
-    balance = (model.chain(policy)[0][members][:, members].T - eye_array(len(members))).tolil()
-    balance[-1] = 1.0  # the equations add up to 0, so that one is spare; in its place the shares add up to 1
-    shares = np.zeros(model.n_states)
-    shares[members] = solve_sparse(csc_array(balance), np.eye(len(members))[-1])
-    return np.maximum(shares, 0.0)
+    first = int(np.argmax(stays))
+    others = stays.copy()
+    others[first] = False
+    visits = chain.elimination(others).solve_transposed(np.where(others, chain.P[[first]].toarray()[0], 0.0))
+    visits[first] = 1.0
+    return visits
 
 
 def td_fixed_point(
