@@ -11,6 +11,7 @@ the longest sum of each state; what is seen is a few roundings in all.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -230,13 +231,21 @@ def _ordered(
 def elimination_order(P: csr_array[Any], shape: tuple[int, int] | None) -> Ints:
     """An order in which little fills in: nested dissection of a map, else reverse Cuthill-McKee."""
     if shape is not None and shape[0] * shape[1] == P.shape[0]:
-        parts: list[Ints] = []
-        _dissect(np.arange(P.shape[0]).reshape(shape), parts)
-        return np.concatenate(parts)
+        return _dissected(*shape)
     from scipy.sparse import csr_array
     from scipy.sparse.csgraph import reverse_cuthill_mckee
 
     return reverse_cuthill_mckee(csr_array(P + P.T), symmetric_mode=True).astype(np.int64)
+
+
+@lru_cache(maxsize=2)
+def _dissected(rows: int, columns: int) -> Ints:
+    """Nested dissection of a map, which is the same for all policies."""
+    parts: list[Ints] = []
+    _dissect(np.arange(rows * columns).reshape(rows, columns), parts)
+    order = np.concatenate(parts)
+    order.flags.writeable = False
+    return order
 
 
 def _dissect(cells: Ints, parts: list[Ints]) -> None:
