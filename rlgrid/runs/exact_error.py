@@ -79,7 +79,8 @@ def solve_for(agent: Agent, model: TabularModel) -> Truth:
     Raises:
         InputError: where the exact values are not finite.
     """
-    from rlgrid.planning.evaluation import evaluate_policy  # loads Numba
+    from rlgrid.planning.evaluation import action_values, evaluate_policy  # loads Numba
+    from rlgrid.planning.graph import rows_at
     from rlgrid.planning.solve import solve
 
     everywhere = isinstance(agent.recipe.feed, SweepKeys) or agent.recipe.starts != "world"
@@ -95,8 +96,7 @@ def solve_for(agent: Agent, model: TabularModel) -> Truth:
                 raise
             plan, known = solve(_part_of(model, counted), discount=agent.discount), counted
     v = np.where(known, plan.v, np.nan)
-    q = np.full((model.n_states, model.n_actions), np.nan)
-    q[known, : plan.q.shape[1]] = plan.q[known]
+    q = action_values(rows_at(model, agent.discount), v).reshape(model.n_states, model.n_actions)
     compared = ~model.terminal & counted & np.isfinite(v)
     if not compared.any():
         raise InputError(
