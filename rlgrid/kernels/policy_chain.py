@@ -245,6 +245,13 @@ def raise_by(chain: Chain, change: float, out: Floats) -> None:
 
 
 @compiled
+def average(v: Floats, out: Floats) -> None:
+    """out = (v + out) / 2."""
+    for s in range(len(v)):
+        out[unsigned(s)] = 0.5 * (v[unsigned(s)] + out[unsigned(s)])
+
+
+@compiled
 def span(a: Floats, b: Floats) -> float:
     """max (a - b) - min (a - b)."""
     least, most = np.inf, -np.inf

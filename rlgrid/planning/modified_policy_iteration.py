@@ -32,6 +32,7 @@ from rlgrid.kernels.policy_chain import (
     Chain,
     Change,
     Measured,
+    average,
     biconjugate_gradients,
     follow,
     gather,
@@ -56,13 +57,19 @@ FEW, MANY = 3, 32
 ENOUGH = 0.01
 
 #: Improvements without one that halves the error bound, after which another way to evaluate is taken.
-PATIENCE = {"constant": 10, "blocks": 25, "ordered blocks": 25, "gradients": 25}
+PATIENCE = {"constant": 10, "blocks": 60, "ordered blocks": 60, "gradients": 25}
 
-#: Sweeps after a correction by blocks, and corrections of a policy.
-SMOOTHING, CORRECTIONS = 3, 3
+#: Sweeps after a correction by blocks and a damped one, and corrections of a policy.
+SMOOTHING, CORRECTIONS = 2, 3
+
+#: Corrections that make the span of the change so many times larger are taken back.
+WORSE = 10.0
 
 #: Blocks lead to so many others each at most, or a correction by blocks is given up.
 MOST_NEIGHBOURS = 12
+
+#: Steps that are short, and half the width of a band that is narrow enough as it is.
+SHORT, NARROW = 3, 4
 
 #: BiCGstab reduces the length of what is left by so much, in so many multiplications at most.
 INNER, MOST_MULTIPLICATIONS = 1e-3, 1_000
@@ -145,7 +152,7 @@ class _Iteration:
         self.v, self.out, self.before = np.zeros(n), np.empty(n), np.empty(n)
         self.choice, self.followed = np.full(n, -1, np.int32), np.full(n, -1, np.int32)
         self.gap, self.drift = np.full(n, -np.inf), 0.0
-        self.done = 0
+        self.done, self.swings = 0, False
         self.blocks = blocks_by(self.backups, np.arange(n))
         self.way = "constant" if self.blocks is None else "blocks"
 
@@ -239,13 +246,22 @@ class _Iteration:
             leaving = 1.0 - float(self.chain.total.mean())
             if leaving > 0:
                 raise_by(self.chain, change.mean / leaving, self.v)
-            left = self._sweeps(FEW if change.looked_at > len(self.v) // 16 else MANY, aim)
+            most = FEW if change.looked_at > len(self.v) // 16 else MANY
+            left = self._sweeps(most, aim, damped=self.swings)
+            self.swings = self.swings or (most == MANY and left > aim)
         self.drift += span(self.v, self.before)
         return 0.5 * left <= self.problem.tol * (1.0 - self.high_total)
 
-    def _sweeps(self, most: int, aim: float) -> float:
-        """Sweeps of the policy; the span of the last one's change."""
+    def _sweeps(self, most: int, aim: float, *, damped: bool) -> float:
+        """Sweeps of the policy; the span of the last one's change.
+
+        Where a chain has a period of 2, errors only change their sign. One sweep that goes half the way stops that.
+        """
         left = np.inf
+        if damped:
+            sweep_chain(self.chain, self.v, self.out)
+            average(self.v, self.out)
+            self.v, self.out = self.out, self.v
         for _ in range(most):
             least, greatest = sweep_chain(self.chain, self.v, self.out)
             self.v, self.out = self.out, self.v
@@ -255,15 +271,23 @@ class _Iteration:
         return left
 
     def _by_blocks(self, blocks: Blocks, aim: float) -> float:
+        """Corrections by blocks, unless they make it worse.
+
+        The steps between blocks make the span of the change larger for a while, so it is looked at in the end.
+        """
         factorize(self.chain, blocks)
-        left = np.inf
+        uncorrected, before, left = self.v.copy(), np.inf, np.inf
         for _ in range(CORRECTIONS):
-            sweep_chain(self.chain, self.v, self.out)
+            least, most = sweep_chain(self.chain, self.v, self.out)
+            before = min(before, WORSE * (most - least))
             correct(blocks, self.v, self.out)
-            left = self._sweeps(SMOOTHING, 0.0)
+            left = self._sweeps(SMOOTHING, 0.0, damped=True)
             if left <= aim:
                 break
-        return left
+        if left <= before:
+            return left
+        self.v = uncorrected
+        return self._sweeps(MANY, aim, damped=True)
 
     def _by_gradients(self) -> float:
         sweep_chain(self.chain, self.v, self.out)
@@ -271,7 +295,7 @@ class _Iteration:
         biconjugate_gradients(self.chain, self.out - self.v, x, work, INNER, MOST_MULTIPLICATIONS)
         if np.isfinite(x).all():
             self.v += x
-        return self._sweeps(1, 0.0)
+        return self._sweeps(1, 0.0, damped=False)
 
     def _next_way(self) -> bool:
         """Turn to another way to evaluate; whether there is one."""
@@ -306,7 +330,8 @@ def _empty_backups(begin: Ints, first: Ints, next_state: NDArray[np.int32]) -> B
 def blocks_by(b: Backups, position: Ints) -> Blocks | None:
     """Blocks of states that stand together, by the position [S] of each; ``None`` where they lead to too many others.
 
-    A block is as wide as a step, on average. A small graph, of the blocks, is searched for an order with a narrow band.
+    A block is as wide as a step, on average; where steps are short, each state is a block, and what the blocks say is
+    exact. A small graph, of the blocks, is searched for an order with a narrow band.
     """
     from scipy.sparse import csr_array  # SciPy loads when it is used
     from scipy.sparse.csgraph import reverse_cuthill_mckee
@@ -324,9 +349,10 @@ def blocks_by(b: Backups, position: Ints) -> Blocks | None:
     if n_edges < 0:
         return None
     source, target = source[:n_edges], target[:n_edges]
-    graph = csr_array((np.ones(n_edges), (source, target)), shape=(count, count))
-    rank = np.empty(count, np.int32)
-    rank[reverse_cuthill_mckee(csr_array(graph + graph.T), symmetric_mode=True)] = np.arange(count, dtype=np.int32)
+    rank = np.arange(count, dtype=np.int32)
+    if np.abs(source - target).max(initial=0) > NARROW:
+        graph = csr_array((np.ones(n_edges), (source, target)), shape=(count, count))
+        rank[reverse_cuthill_mckee(csr_array(graph + graph.T), symmetric_mode=True)] = np.arange(count, dtype=np.int32)
     half = int(np.abs(rank[source] - rank[target]).max(initial=0))
     if count * (half + 1) ** 2 > 10 * len(b.next_state):
         return None
@@ -336,14 +362,15 @@ def blocks_by(b: Backups, position: Ints) -> Blocks | None:
 
 
 def _mean_step(b: Backups, position: Ints) -> int:
-    """About how far outcomes lead on average, the short way round; at least 2."""
+    """About how far outcomes lead on average, the short way round; 1 where that is not far."""
     n = len(position)
     rows = np.linspace(0, len(b.first) - 2, 4_000).astype(np.int64)
     rows = rows[b.first[rows] < b.first[rows + 1]]
     state = np.searchsorted(b.begin, rows, side="right") - 1
     outcome = (b.first[rows] + b.first[rows + 1]) // 2  # one in the middle, as they are in order
     far = np.abs(position[b.next_state[outcome]] - position[state])
-    return max(2, round(float(np.minimum(far, n - far).mean()))) if len(rows) else 2
+    step = float(np.minimum(far, n - far).mean()) if len(rows) else 0.0
+    return 1 if step <= SHORT else round(step)
 
 
 def search_positions(b: Backups) -> Ints:
