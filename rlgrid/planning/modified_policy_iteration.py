@@ -152,6 +152,7 @@ class _Iteration:
         self.v, self.out, self.before = np.zeros(n), np.empty(n), np.empty(n)
         self.choice, self.followed = np.full(n, -1, np.int32), np.full(n, -1, np.int32)
         self.gap, self.drift = np.full(n, -np.inf), 0.0
+        self.backup = np.empty(n if self.accuracy.contraction >= 1 else 0)
         self.done, self.swings = 0, False
         self.blocks = blocks_by(self.backups, np.arange(n))
         self.way = "constant" if self.blocks is None else "blocks"
@@ -178,9 +179,16 @@ class _Iteration:
 
     def settle(self) -> MethodResult | None:
         """Improve and evaluate until v is certified, or at discount 1 until only rounding moves it."""
-        best, since, full = np.inf, 0, False
+        least, best, since, full = np.inf, np.inf, 0, False
         while self.done < self.problem.max_sweeps:
             change = self.improve(full=full)
+            width = change.most - change.least
+            if self.accuracy.contraction >= 1:
+                width = abs(change.least) + abs(change.most)
+                if not width <= WORSE * least:
+                    self._back_to_sweeps()
+                    continue
+                least = min(least, width)
             low, high = bounds(self.accuracy, self.low_total, change)
             if self._is_near(change, low, high):
                 if change.looked_at < len(self.v):
@@ -190,9 +198,6 @@ class _Iteration:
                 if found is not None:
                     return found
             self.problem.report(self.done, self.v)
-            width = (
-                change.most - change.least if self.accuracy.contraction < 1 else abs(change.least) + abs(change.most)
-            )
             best, since = (width, 0) if width <= 0.5 * best else (best, since + 1)
             if since > PATIENCE[self.way] or not np.isfinite(width):
                 if not self._next_way():
@@ -200,6 +205,14 @@ class _Iteration:
                 best, since = np.inf, 0
             full = self._evaluate(change)
         return None
+
+    def _back_to_sweeps(self) -> None:
+        """Take back the last evaluation but for the backup that it began with.
+
+        At discount 1 a greedy policy may never end, and its values are not finite. Backups alone lead to v* there.
+        """
+        self.v[:] = self.backup
+        self.gap[:], self.drift = -np.inf, 0.0
 
     def improve(self, *, full: bool) -> Change:
         """out = T v. A full improvement looks at all rows of each state."""
@@ -233,6 +246,8 @@ class _Iteration:
         """Move v towards the values of the policy found; whether it is likely to be good enough now."""
         self.before[:] = self.v
         self.v, self.out = self.out, self.v
+        if self.accuracy.contraction >= 1:
+            self.backup[:] = self.v
         if self.problem.epsilon > 0:
             mix(self.backups, self.problem.soft(self.choice.astype(np.int64)), self.chain)
         else:
