@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from decimal import Decimal
 from difflib import get_close_matches
+from math import isfinite, nan
+from numbers import Real
 from typing import TYPE_CHECKING, Any, SupportsIndex, cast
 
 if TYPE_CHECKING:
@@ -40,7 +43,7 @@ def whole(key: str, found: object, least: int = 1, *, most: int = MOST, other: s
     """
     otherwise = f", or {other}" if other else ""
     try:
-        number = operator.index(cast(SupportsIndex, found))
+        number = least - 1 if isinstance(found, bool) else operator.index(cast(SupportsIndex, found))
     except TypeError:
         number = least - 1
     if number < least:
@@ -48,6 +51,45 @@ def whole(key: str, found: object, least: int = 1, *, most: int = MOST, other: s
     if number > most:
         raise InputError(f"{key}: found {shown(found)}; allowed: a whole number of at most {most:,}{otherwise}")
     return number
+
+
+def number(key: str, found: object, within: Callable[[float], bool], allowed: str) -> float:
+    """Check a number, Python's or NumPy's, and return it as a ``float``; it has to be finite.
+
+    Args:
+        key: the name of what was given, with which the sentence begins.
+        found: what was given.
+        within: whether a finite number is allowed.
+        allowed: the same in words, for the sentence.
+
+    Raises:
+        InputError: for any other number or object.
+
+    >>> number("tol", 0.1, lambda x: x > 0, "above 0")
+    0.1
+    """
+    plain = found.item() if getattr(found, "ndim", None) == 0 and hasattr(found, "item") else found
+    value = nan
+    if isinstance(plain, Real | Decimal) and not isinstance(plain, bool):
+        try:
+            value = float(plain)
+        except (OverflowError, ValueError):  # ten to the 400th, or a signalling NaN
+            value = nan
+    if not (isfinite(value) and within(value)):
+        raise InputError(f"{key}: found {shown(found).removesuffix('.0')}; allowed: {allowed}")
+    return value
+
+
+def chosen(key: str, found: object, names: Iterable[str]) -> str:
+    """Check that something is one of some names, and return it.
+
+    Raises:
+        InputError: for anything else; the sentence has the nearest name for a typo.
+    """
+    allowed = list(names)
+    if not isinstance(found, str) or found not in allowed:
+        raise InputError(f"{key}: {one_of(found, allowed)}")
+    return found
 
 
 def check_seed(seed: object) -> None:
@@ -65,8 +107,10 @@ def numbers(key: str, found: Any, allowed: str) -> NDArray[np.float64]:
     import numpy as np
 
     try:
+        if np.iscomplexobj(found):
+            raise TypeError
         return np.asarray(found, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (OverflowError, TypeError, ValueError):
         raise InputError(f"{key}: found {shown(found)}; allowed: {allowed}") from None
 
 
@@ -78,7 +122,10 @@ def shown(found: object) -> str:
         return "a list" if isinstance(found, list) else "a table"
     if isinstance(found, int) and abs(found) > 10**30:
         return "a huge number"
-    return f'"{printable(found)}"' if isinstance(found, str) else printable(str(found))
+    try:
+        return f'"{printable(found)}"' if isinstance(found, str) else printable(str(found))
+    except ValueError:  # more digits than Python prints, within a tuple
+        return f"a {type(found).__name__}"
 
 
 def printable(text: str) -> str:
@@ -98,10 +145,11 @@ def one_of(found: object, allowed: Iterable[str]) -> str:
     'found "lefft", did you mean "left"? Allowed: left, right'
     """
     names = list(allowed)
-    near = get_close_matches(str(found), names, n=1)
+    what = printable(found) if isinstance(found, str) else shown(found)
+    near = get_close_matches(what, names, n=1)
     hint = f', did you mean "{near[0]}"? Allowed' if near else "; allowed"
     text = ", ".join(names)
     if len(text) > MOST_CHARACTERS:
         kept = text[:MOST_CHARACTERS].rsplit(", ", 1)[0]
         text = f"{kept} and {len(names) - kept.count(', ') - 1} more"
-    return f'found "{found}"{hint}: {text}'
+    return f'found "{what}"{hint}: {text}'

@@ -7,10 +7,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from rlgrid.analysis.phase_picture import PhaseDiagram, deepest_point
 from rlgrid.analysis.phases import ParametricWorld, Point, is_optimal_at
-from rlgrid.errors import InputError
+from rlgrid.errors import InputError, numbers
 from rlgrid.planning.plan import Plan
 from rlgrid.planning.solve import solve
-from rlgrid.worlds.parameters import with_number
+from rlgrid.worlds.parameters import checked_path, with_number
 from rlgrid.worlds.world import World
 
 
@@ -37,7 +37,7 @@ def phase_diagram(
     array([[1, 2, 0, 3],
            [1, 2, 0, 0]])
     """
-    paths, values = (x[0], y[0]), (_values(*x), _values(*y))
+    paths, values = (checked_path(x[0]), checked_path(y[0])), (_values(*x), _values(*y))
     if paths[0] == paths[1]:
         raise InputError(f"{paths[0]}: found it twice; allowed: two different numbers")
     labels = np.full((len(values[0]), len(values[1])), -1)
@@ -65,7 +65,7 @@ def phase_diagram(
 
 
 def _values(path: str, values: ArrayLike) -> NDArray[np.float64]:
-    array = np.asarray(values, dtype=np.float64)
+    array = numbers(path, values, "two or more, in increasing order")
     if array.ndim != 1 or len(array) < 2 or not (np.diff(array) > 0).all():
         raise InputError(f"{path}: found values of shape {array.shape}; allowed: two or more, in increasing order")
     return array

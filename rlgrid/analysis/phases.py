@@ -22,13 +22,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlgrid.arrays import Floats
-from rlgrid.errors import InputError
+from rlgrid.errors import InputError, number, shown, whole
 from rlgrid.models.checks import resolve_discount
 from rlgrid.models.model import TabularModel
 from rlgrid.planning.evaluation import evaluate_exact
 from rlgrid.planning.plan import Plan
 from rlgrid.planning.solve import solve
-from rlgrid.worlds.parameters import with_number
+from rlgrid.worlds.parameters import checked_path, with_number
 from rlgrid.worlds.world import World
 
 #: A policy whose values are within this of v*, relative to the largest value, counts as optimal.
@@ -37,6 +37,9 @@ OPTIMAL = 1e-9
 #: The ends of a range are moved inwards by this share of it: at the very end (a step reward of 0, a slip of 0) all
 #: policies may be equally good, or episodes may never end.
 INSET = 1e-6
+
+#: Points of a grid: each is a model to be solved.
+MOST_SAMPLES = 100_000
 
 #: The search goes no further than to this share of the range.
 RESOLUTION = 1e-9
@@ -93,10 +96,11 @@ def phases(
     -0.0274 -0.0221
     -0.0221 0.0000
     """
-    low, high = _checked_range(path, between)
+    low, high = _checked_range(checked_path(path), between)
+    samples = whole("samples", samples, 2, most=MOST_SAMPLES)
     parametric = ParametricWorld(world, path, discount, RESOLUTION * (high - low))
     inset = INSET * (high - low)
-    n_points = 2 if parametric.affine else max(2, samples)
+    n_points = 2 if parametric.affine else samples
     points = [parametric.point(value) for value in np.linspace(low + inset, high - inset, n_points).tolist()]
     found: list[_Piece] = []
     for left, right in pairwise(points):
@@ -217,9 +221,11 @@ def is_optimal_at(policy: Floats, point: Point) -> bool:
 
 def _checked_range(path: str, between: tuple[float, float]) -> tuple[float, float]:
     try:
-        low, high = (float(end) for end in between)
+        low, high = (number(path, end, lambda _: True, "finite numbers") for end in between)
     except (TypeError, ValueError):
         low = high = np.nan
-    if not low < high or not np.isfinite([low, high]).all():
-        raise InputError(f"{path}: found the range {between}; allowed: two finite numbers, the smaller one first")
+    if not low < high:
+        raise InputError(
+            f"{path}: found the range {shown(between)}; allowed: two finite numbers, the smaller one first"
+        )
     return low, high

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rlgrid.arrays import Floats, Ints
-from rlgrid.errors import InputError, whole
+from rlgrid.errors import InputError, number, whole
 from rlgrid.models.checks import check_policy, resolve_discount
 from rlgrid.models.model import Source, TabularModel, as_model
 from rlgrid.planning.graph import recurrent_classes, rows_at
@@ -99,8 +99,8 @@ def return_distribution(
     model = as_model(source)
     gamma = resolve_discount(discount, model.discount)
     horizon = model.max_episode_steps if horizon is None else whole("horizon", horizon)
-    if not 0 < missing < 1:
-        raise InputError(f"missing: found {missing:g}; allowed: above 0 and below 1")
+    missing = number("missing", missing, lambda x: 0 < x < 1, "above 0 and below 1")
+    most_atoms = whole("most_atoms", most_atoms)
     checked = check_policy(model, policy)
     moves = _moves(model, checked)
     resting = _resting(model, checked, moves, endless_allowed=horizon is not None or gamma < 1)
@@ -113,10 +113,9 @@ def return_distribution(
         rest = np.inf if gamma == 1 else weight * most / (1 - gamma)
         if not len(atoms.state) or (horizon is None and (left <= missing or rest <= missing * most)):
             break
-        if horizon is None and step == MOST_STEPS:
-            raise InputError(
-                f"missing: {left:.1g} is left after {step:,} steps; allowed: a larger missing, or a horizon"
-            )
+        if step == MOST_STEPS:
+            other = "a larger missing, or a horizon" if horizon is None else f"a horizon of at most {step:,}"
+            raise InputError(f"missing: {left:.1g} is left after {step:,} steps; allowed: {other}")
         atoms, ended = _advance(atoms, moves, weight, SAME * scale, most_atoms, model.name)
         done.append(ended)
         atoms, ended = _arrived(atoms, resting)
@@ -175,8 +174,8 @@ def _resting(model: TabularModel, policy: Floats, moves: _Moves, *, endless_allo
 
 def _starts(model: TabularModel, start: int | None) -> _Atoms:
     """An episode that has just begun, in each state where it may."""
-    if start is not None and not 0 <= start < model.n_states:
-        raise InputError(f"start: found {start}; allowed: a state from 0 to {model.n_states - 1}")
+    if start is not None:
+        start = whole("start", start, 0, most=model.n_states - 1)
     state = np.array([start]) if start is not None else np.flatnonzero(model.start)
     share = np.ones(1) if start is not None else model.start[state]
     return _Atoms(state, np.zeros(len(state)), share)

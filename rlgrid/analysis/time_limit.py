@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rlgrid.models.model import TabularModel
 from rlgrid.planning.plan import Plan
+from rlgrid.planning.problem import affordable_sweeps
 from rlgrid.planning.solve import solve
 
 #: Outcomes to look at for the optimum within the limit: some ten seconds.
@@ -23,7 +24,7 @@ def start_values(plan: Plan, model: TabularModel) -> dict[str, float]:
     """
     value = {"value": float(model.start @ plan.v)}
     limit = model.max_episode_steps
-    if limit is None or plan.horizon is not None or limit * len(model.tables.next_state) > MOST_OUTCOMES:
+    if limit is None or plan.horizon is not None or limit > affordable_sweeps(model, MOST_OUTCOMES):
         return value
     within = solve(model, "backward_induction", discount=plan.discount, epsilon=plan.epsilon)
     return value | {"value_within_limit": float(model.start @ within.v)}

@@ -14,7 +14,8 @@ from numpy.typing import ArrayLike
 
 from rlgrid.arrays import Floats
 from rlgrid.batch import Batch, check_batch
-from rlgrid.errors import InputError, numbers
+from rlgrid.errors import InputError, number, numbers
+from rlgrid.models.checks import check_share
 
 
 class LeastSquares(NamedTuple):
@@ -56,8 +57,8 @@ def lstd(
     size, _ = check_batch(batch, n_states if given is None else len(given), None)
     if not batch.size:
         raise InputError("batch: it is empty; allowed: at least one transition")
-    if not 0 <= ridge < np.inf:
-        raise InputError(f"ridge: found {ridge:g}; allowed: at least 0")
+    discount = check_share("discount", discount)
+    ridge = number("ridge", ridge, lambda x: x >= 0, "at least 0, and finite")
     phi = _own_features(batch, size) if given is None else given
     if not np.isfinite(phi).all():
         raise InputError("features: found a number that is not finite; allowed: finite numbers [S, K]")

@@ -21,6 +21,7 @@ from rlgrid.errors import InputError, numbers
 from rlgrid.models.checks import check_policy, resolve_discount
 from rlgrid.models.model import Source, TabularModel, as_model
 from rlgrid.planning.chain import Chain, chain_of
+from rlgrid.planning.problem import check_work
 
 
 def on_policy_distribution(source: Source, policy: ArrayLike) -> Floats:
@@ -53,6 +54,7 @@ def on_policy_distribution(source: Source, policy: ArrayLike) -> Floats:
 
 def _visits_within(model: TabularModel, policy: Floats, steps: int) -> Floats:
     """Expected visits of each state in the first steps of an episode, [S]."""
+    check_work(model, "max_episode_steps", steps)
     onward = model.chain(policy)[0].T.tocsr()
     now = np.where(model.terminal, 0.0, model.start)
     visits = now.copy()

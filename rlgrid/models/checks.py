@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from numbers import Real
-
 import numpy as np
 from numpy.typing import ArrayLike
 
 from rlgrid.arrays import Bools, Floats
-from rlgrid.errors import InputError, numbers, shown
+from rlgrid.errors import InputError, number, numbers
 from rlgrid.models.model import TabularModel
 from rlgrid.models.policies import policy_table
 from rlgrid.models.tables import ROW_SUM_TOLERANCE
@@ -21,10 +19,13 @@ def resolve_discount(*candidates: float | None) -> float:
     """The first discount that is given."""
     for discount in candidates:
         if discount is not None:
-            if not (isinstance(discount, Real) and 0 <= discount <= 1):
-                raise InputError(f"discount: found {shown(discount)}; allowed: 0 to 1")
-            return float(discount)
+            return check_share("discount", discount)
     return DEFAULT_DISCOUNT
+
+
+def check_share(key: str, found: object) -> float:
+    """A discount or a probability as a float."""
+    return number(key, found, lambda x: 0 <= x <= 1, "0 to 1")
 
 
 def check_policy(model: TabularModel, policy: ArrayLike) -> Floats:

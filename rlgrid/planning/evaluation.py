@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from rlgrid.arrays import Floats
-from rlgrid.errors import InputError, one_of
+from rlgrid.errors import InputError, chosen
 from rlgrid.kernels.sweeps import OUTWARD, Rows, error_bound, row_values, slack, sweep
 from rlgrid.models.checks import check_policy, resolve_discount
 from rlgrid.models.model import Source, as_model
@@ -77,9 +77,8 @@ def evaluate_policy(
     >>> plan.v[:3].round(1), plan.bound <= 1e-8
     (array([3.3, 8.8, 4.4]), True)
     """
-    if method not in EVALUATIONS:
-        raise InputError(f"method: {one_of(method, EVALUATIONS)}")
-    check_limits(tol, on_limit, max_sweeps=max_sweeps)
+    chosen("method", method, EVALUATIONS)
+    tol = check_limits(tol, on_limit, on_sweep, max_sweeps=max_sweeps)
     model = as_model(source)
     checked = check_policy(model, policy)
     gamma = 1.0 if method == "average_reward" else resolve_discount(discount, model.discount)

@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 
 from rlgrid.arrays import Floats, Ints
-from rlgrid.errors import InputError, one_of, whole
+from rlgrid.errors import InputError, chosen, number, shown, whole
 from rlgrid.kernels.sweeps import NO_WEIGHT, Accuracy, Rows, error_bound
 from rlgrid.models.model import TabularModel
 from rlgrid.planning.certificate import accuracy_of
@@ -25,6 +25,9 @@ OnSweep: TypeAlias = Callable[[int, Floats], object]
 
 #: Sweeps (or improvements) after which an iteration is given up unless told otherwise.
 MAX_SWEEPS = 10_000_000
+
+#: Outcomes to look at in sweeps that cannot stop early: half an hour or so. To call a sweep takes as long as some do.
+MOST_OUTCOMES, OUTCOMES_PER_CALL = 2**39, 10_000
 
 #: What may happen when ``max_sweeps`` are made.
 ON_LIMIT = ("raise", "return")
@@ -128,14 +131,25 @@ class MethodResult(NamedTuple):
     surely_ends: bool = False  # every choice of actions that are the best but for rounding ends from everywhere
 
 
-def check_limits(tol: float, on_limit: str, **counts: int) -> None:
-    """Refuse tolerances and counts outside their range."""
-    if not 0 < tol < np.inf:
-        raise InputError(f"tol: found {tol:g}; allowed: above 0, and finite")
-    if on_limit not in ON_LIMIT:
-        raise InputError(f"on_limit: {one_of(on_limit, ON_LIMIT)}")
+def check_limits(tol: float, on_limit: str, on_sweep: OnSweep | None, **counts: int) -> float:
+    """Refuse what is outside its range; the tolerance as a float."""
+    chosen("on_limit", on_limit, ON_LIMIT)
+    if on_sweep is not None and not callable(on_sweep):
+        raise InputError(f"on_sweep: found {shown(on_sweep)}; allowed: a function of k and v")
     for name, count in counts.items():
         whole(name, count)
+    return number("tol", tol, lambda x: x > 0, "above 0, and finite")
+
+
+def affordable_sweeps(model: TabularModel, outcomes: int) -> int:
+    """How many sweeps over a model take no longer than looking at so many outcomes."""
+    return outcomes // (OUTCOMES_PER_CALL + len(model.tables.next_state))
+
+
+def check_work(model: TabularModel, key: str, sweeps: int) -> None:
+    """Refuse a number of sweeps that would not end."""
+    if sweeps > (most := affordable_sweeps(model, MOST_OUTCOMES)):
+        raise InputError(f"{model.name}: {key}: found {sweeps:,}, which would take hours; allowed: up to {most:,}")
 
 
 def uncertified(problem: Problem, bound: float) -> InputError:

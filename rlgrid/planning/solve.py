@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from rlgrid.arrays import Bools, Floats, Ints
-from rlgrid.errors import InputError, one_of, whole
+from rlgrid.errors import InputError, chosen, shown, whole
 from rlgrid.kernels.sweeps import OUTWARD, Rows, choose_by_values, row_values, slack
-from rlgrid.models.checks import check_policy, resolve_discount
+from rlgrid.models.checks import check_policy, check_share, resolve_discount
 from rlgrid.models.model import Source, TabularModel, as_model
 from rlgrid.models.tables import TIE
 from rlgrid.planning.certificate import enclosure
@@ -25,7 +25,7 @@ from rlgrid.planning.graph import closed_rows, mean_rewards, rows_at
 from rlgrid.planning.methods import METHODS, Criterion
 from rlgrid.planning.plan import ActionTables, Plan
 from rlgrid.planning.policy_iteration import policy_iterations
-from rlgrid.planning.problem import MAX_SWEEPS, MethodResult, OnSweep, Problem, check_limits, uncertified
+from rlgrid.planning.problem import MAX_SWEEPS, MethodResult, OnSweep, Problem, check_limits, check_work, uncertified
 from rlgrid.planning.undiscounted import cells_in_words, collapse, ending_choice, expand, towards_an_end
 
 
@@ -85,14 +85,12 @@ def solve(
     >>> plan.exact_v[0], float(plan.v[0])
     (Fraction(14, 17), 0.8235294117647058)
     """
-    if method not in METHODS:
-        raise InputError(f"method: {one_of(method, METHODS)}")
+    chosen("method", method, METHODS)
     criterion = METHODS[method].criterion
     if exact and criterion != Criterion.DISCOUNTED:
         raise InputError(f'exact: found it with method "{method}"; allowed: with the methods for a discounted optimum')
-    if not 0 <= epsilon <= 1:
-        raise InputError(f"epsilon: found {epsilon:g}; allowed: 0 to 1")
-    check_limits(tol, on_limit, evaluation_sweeps=evaluation_sweeps, max_sweeps=max_sweeps)
+    epsilon = check_share("epsilon", epsilon)
+    tol = check_limits(tol, on_limit, on_sweep, evaluation_sweeps=evaluation_sweeps, max_sweeps=max_sweeps)
     if first_policy is not None and not METHODS[method].improves:
         improving = " or ".join(f'"{name}"' for name, one in METHODS.items() if one.improves)
         raise InputError(f'first_policy: found one with method "{method}"; allowed: with {improving}')
@@ -100,11 +98,12 @@ def solve(
         with_one = " or ".join(
             f'"{name}"' for name, one in METHODS.items() if one.criterion == Criterion.FINITE_HORIZON
         )
-        raise InputError(f'horizon: found {horizon} with method "{method}"; allowed: with {with_one}')
+        raise InputError(f'horizon: found {shown(horizon)} with method "{method}"; allowed: with {with_one}')
     model = as_model(source)
+    check_work(model, "evaluation_sweeps", evaluation_sweeps)
     if criterion == Criterion.AVERAGE_REWARD:
-        if discount is not None and discount != 1:
-            raise InputError(f'discount: found {discount:g} with method "{method}"; allowed: none')
+        if discount is not None and resolve_discount(discount) != 1:
+            raise InputError(f'discount: found {shown(discount)} with method "{method}"; allowed: none')
         discount = 1.0
     if criterion == Criterion.FINITE_HORIZON:
         horizon = _checked_horizon(model, horizon)
@@ -163,7 +162,9 @@ def _checked_horizon(model: TabularModel, horizon: int | None) -> int:
     horizon = model.max_episode_steps if horizon is None else horizon
     if horizon is None:
         raise InputError(f"{model.name}: it has no max_episode_steps; allowed: horizon, the number of steps to go")
-    return whole("horizon", horizon)
+    horizon = whole("horizon", horizon)
+    check_work(model, "horizon", horizon)
+    return horizon
 
 
 def _plan(problem: Problem, method: str, result: MethodResult) -> Plan:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from rlgrid.approximation.least_squares import certainty_equivalence, lstd
 from rlgrid.arrays import Floats
 from rlgrid.batch import Batch, check_batch
-from rlgrid.errors import InputError
+from rlgrid.errors import InputError, number, whole
 from rlgrid.feeds.replay import Replay
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ def learn_until_settled(agent: Agent, batch: Batch, *, tol: float = 1e-12, most:
     Raises:
         InputError: where it has not settled after ``most`` passes.
     """
+    number("tol", tol, lambda x: x >= 0, "at least 0, and finite")
+    most = whole("most", most)
     replay = Replay(batch)
     for passes in range(1, most + 1):
         before = agent.learner.table.copy()

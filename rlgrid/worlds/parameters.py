@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from rlgrid.errors import InputError
+from rlgrid.errors import InputError, number, shown
 from rlgrid.toml import parse_toml
 from rlgrid.worlds.numbers import to_fraction
 from rlgrid.worlds.world import World
@@ -29,14 +29,16 @@ def with_number(world: World, path: str, value: float | Fraction) -> World:
     {'0': '9/10', '90': '1/20', '-90': '1/20'}
     """
     data = parse_toml(world.to_toml(), where=world.name)
-    table, keys = data, path.split(".")
+    table, keys = data, checked_path(path).split(".")
     for key in keys[:-1]:
         table = table.setdefault(key, {})
         if not isinstance(table, dict):
             raise InputError(f"{world.name}: {path}: there is no such number; allowed: a key of the world's file")
+    if not isinstance(value, Fraction | str):
+        value = number(f"{world.name}: {path}", value, lambda _: True, "a finite number")
     try:
-        share = to_fraction(value if isinstance(value, Fraction) else float(value))
-    except (TypeError, ValueError) as error:
+        share = to_fraction(value)
+    except ValueError as error:
         raise InputError(f"{world.name}: {path}: {error}") from None
     if keys[:-1] in _DISTRIBUTIONS:
         others = {key: to_fraction(found) for key, found in table.items() if key != keys[-1]}
@@ -46,3 +48,10 @@ def with_number(world: World, path: str, value: float | Fraction) -> World:
         table.update({key: found * (1 - share) / rest for key, found in others.items()})
     table[keys[-1]] = float(share) if path == "discount" else share
     return World.from_table(data, where=world.name)
+
+
+def checked_path(path: object) -> str:
+    """The name of a number, which has to be a text."""
+    if not isinstance(path, str):
+        raise InputError(f"path: found {shown(path)}; allowed: the key of a number, such as reward.step")
+    return path
