@@ -20,6 +20,9 @@ Places: TypeAlias = NDArray[np.int32]
 #: States in a block; blocks in the window of a pass; passes by the chosen actions between two that compare all actions.
 BLOCK, WINDOW, FOLLOWING = 256, 512, 4
 
+#: Sweeps over a block that foresee what comes later.
+FORESEEING = 8
+
 #: What a state's later neighbours weigh at most, where it is taken that they will move by as much as the state itself.
 FORESEEN = 0.5
 
@@ -270,13 +273,13 @@ def foresee(stencil: Stencil, begin: int, end: int, v: Floats, choice: Places) -
 @compiled
 def relax(
     stencil: Stencil, v: Floats, choice: Places, active: Bools, links: Places, low: int, theta: float, limit: int,
-    foreseeing: bool,
+    foreseen: Places,
 ) -> tuple[int, int]:  # fmt: skip
     """Go over the active blocks of the window until no state moves by more than ``theta``, or for ``limit`` passes.
 
     A block is active after it has moved, or one that it depends on has. v [m + 1], the last one 0; choice [m], -1 at
-    first; ``foreseeing``: one sweep of each pass foresees what comes later. Returns the first active block (the number
-    of blocks, where none is) and the passes made.
+    first; foreseen [blocks] counts the sweeps over each block that foresaw what comes later, one in a pass at first.
+    Returns the first active block (the number of blocks, where none is) and the passes made.
     """
     m, n_blocks = len(stencil.pattern), len(active)
     passes = 0
@@ -303,8 +306,9 @@ def relax(
             for block in range(low, min(n_blocks, low + WINDOW)):
                 if active[unsigned(block)] and choice[unsigned(block * BLOCK)] >= 0:
                     begin, end = block * BLOCK, min(m, (block + 1) * BLOCK)
-                    if foreseeing and k == 0:
+                    if k == 0 and foreseen[unsigned(block)] < FORESEEING:
                         foresee(stencil, begin, end, v, choice)
+                        foreseen[unsigned(block)] += 1
                     else:
                         follow(stencil, begin, end, v, choice)
     return low, passes

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from rlgrid.arrays import Floats
-from rlgrid.kernels.stencil import WINDOW, Stencil, guess, relax, residual
+from rlgrid.kernels.stencil import Stencil, guess, relax, residual
 from rlgrid.kernels.sweeps import OUTWARD, error_bound, slack, sweep
 from rlgrid.models.tables import TIE
 from rlgrid.planning.inductive_proof import MOST_DEVIATION, bound_from_costs
@@ -21,9 +21,6 @@ MOST_PASSES = 2_000
 
 #: Passes between two chances to interrupt.
 PASSES = 64
-
-#: Passes that foresee what comes later, for each window of blocks; where these are not enough they might not settle.
-FORESEEING = 64
 
 #: The margin of the two vectors around v at discount 1, in residuals of v.
 MARGIN = 8.0
@@ -139,13 +136,12 @@ class _Passes:
         """Sweep until no state moves by more than theta, with ``more`` reward a step; False where that fails."""
         links = self.grid.links
         stencil = with_more(self.grid.stencil, more) if more != 0.0 else self.grid.stencil
-        active, low = np.ones(len(links), np.bool_), 0
-        last = self.made + FORESEEING * (1 + len(links) // WINDOW)
+        active, foreseen, low = np.ones(len(links), np.bool_), np.zeros(len(links), np.int32), 0
         while low < len(active):
             if self.made >= self.limit:
                 return False
             most = min(PASSES, self.limit - self.made)
-            low, made = relax(stencil, v, self._choice, active, links, low, theta, most, self.made < last)
+            low, made = relax(stencil, v, self._choice, active, links, low, theta, most, foreseen)
             self.made += made
             if self.problem.on_sweep and more == 0.0:
                 self.problem.report(self.made, self.all_states(v))
