@@ -8,7 +8,7 @@ import numpy as np
 
 from rlgrid.arrays import Bools, Floats, Ints
 from rlgrid.choices import function, unsigned
-from rlgrid.errors import InputError, shown
+from rlgrid.errors import InputError, shown, whole
 
 #: Stands for "no limit" where a number of steps, episodes or batches is asked for: more than any run has, in 64 bits.
 NO_LIMIT = 2**62
@@ -130,6 +130,8 @@ def check_batch(batch: Batch, n_states: int | None, n_actions: int | None) -> tu
         if len(column) != batch.size:
             raise InputError(f"batch: found {len(column)} of {name} and {batch.size} of state; allowed: equally many")
     sizes = []
+    n_states = n_states if n_states is None else whole("n_states", n_states)
+    n_actions = n_actions if n_actions is None else whole("n_actions", n_actions)
     for columns, given in ((("state", "next_state"), n_states), (("action", "next_action"), n_actions)):
         found = [getattr(batch, name) for name in columns]
         size = _numbered(dict(zip(columns, found, strict=True))) if given is None else given

@@ -52,6 +52,7 @@ SIZES: dict[str, Callable[[Any], object]] = {
     "tol: solve": lambda x: rlgrid.solve(LAKE, tol=x),
     "tol: solve average": lambda x: rlgrid.solve(ZHAO, "average_reward", tol=x),
     "tol: evaluate_policy": lambda x: rlgrid.evaluate_policy(LAKE, UNIFORM, "sweeps", tol=x),
+    "noise_variance: exact_variance": lambda x: rlgrid.exact_variance(0.1, 1.0, x, 10),
     "ridge: lstd": lambda x: rlgrid.lstd(BATCH, discount=0.9, ridge=x),
     "tol: learn_until_settled": lambda x: rlgrid.learn_until_settled(agent(), BATCH, tol=x),
 }
@@ -64,11 +65,18 @@ COUNTS: dict[str, Callable[[Any], object]] = {
     "horizon: return_distribution": lambda x: rlgrid.return_distribution(LAKE, UNIFORM, horizon=x),
     "most_atoms: return_distribution": lambda x: rlgrid.return_distribution(LAKE, UNIFORM, most_atoms=x),
     "samples: phases": lambda x: rlgrid.phases(AIMA, "discount", (0.1, 0.9), samples=x),
+    "steps: exact_variance": lambda x: rlgrid.exact_variance(0.1, 1.0, 1.0, x),
+    "num_envs: GridWorldVec": lambda x: rlgrid.GridWorldVec(LAKE, x),
+    "n_states: lstd": lambda x: rlgrid.lstd(BATCH, discount=0.9, n_states=x),
+    "n_states: certainty_equivalence": lambda x: rlgrid.certainty_equivalence(BATCH, discount=0.9, n_states=x),
+    "episodes: evaluate": lambda x: rlgrid.evaluate(UNIFORM, rlgrid.GridWorld(LAKE), episodes=x),
+    "steps: train": lambda x: rlgrid.train(agent(), rlgrid.GridWorld(LAKE), steps=x),
     "most: learn_until_settled": lambda x: rlgrid.learn_until_settled(agent(), BATCH, most=x),
 }
 
 FINITE: dict[str, Callable[[Any], object]] = {
     "reward.step: phases, low": lambda x: rlgrid.phases(AIMA, "reward.step", (x, 2)),
+    "slope: exact_variance": lambda x: rlgrid.exact_variance(0.1, x, 1.0, 10),
     "reward.step: phases, high": lambda x: rlgrid.phases(AIMA, "reward.step", (-2, x)),
 }
 

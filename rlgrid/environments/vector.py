@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from rlgrid.batch import NO_LIMIT, Batch, empty_batch
 from rlgrid.environments.grid_world import GridWorld
 from rlgrid.environments.observations import Observations
-from rlgrid.errors import InputError
+from rlgrid.errors import InputError, whole
 from rlgrid.kernels.vector import DISABLED, NEXT_STEP, SAME_STEP, refused, roll_each, start_each, step_each
 from rlgrid.models.checks import check_policy
 from rlgrid.rules.behaviors import Stored
@@ -100,8 +100,7 @@ class GridWorldVec(VectorEnv[Any, Any, Any]):
         threads: int | None = None,
         render_mode: str | None = None,
     ) -> None:
-        if num_envs < 1:
-            raise InputError(f"num_envs: found {num_envs}; allowed: at least 1")
+        num_envs = whole("num_envs", num_envs)
         if render_mode not in (None, "rgb_array"):
             raise InputError(f"render_mode: found {render_mode!r}; allowed: rgb_array, or none")
         one = GridWorld(world, observation=observation)

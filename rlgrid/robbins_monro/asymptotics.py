@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rlgrid.errors import whole
+from rlgrid.errors import number, whole
 from rlgrid.rules.step_sizes import Constant, Harmonic, Polynomial, StepSize, as_step_size, rate
 
 
@@ -111,12 +111,14 @@ def exact_variance(
     The average is that of the iterates that the updates have made; ``start`` is none of them.
 
     Raises:
-        InputError: for less than one step.
+        InputError: for less than one step, or numbers that are not finite.
 
     >>> exact_variance(Harmonic(), 1.0, 1.0, 4).round(6).tolist()
     [0.0, 1.0, 0.5, 0.333333, 0.25]
     """
     steps, step_size = whole("steps", steps), as_step_size(step_size)
+    slope = number("slope", slope, lambda _: True, "a finite number")
+    noise_variance = number("noise_variance", noise_variance, lambda x: x >= 0, "at least 0, and finite")
     visits, clock = np.zeros((1, 1), np.int64), np.zeros(1, np.int64)
     found = np.zeros(steps + 1)
     variance = with_sum = of_sum = 0.0

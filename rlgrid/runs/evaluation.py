@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 #: cannot hang the evaluation.
 DEFAULT_EPISODE_LENGTH = 10_000
 
+#: Episodes that are kept in memory, with their returns and lengths.
+MOST_EPISODES = 100_000_000
+
 #: Two-sided 95 % of the normal distribution.
 _Z = 1.959963984540054
 
@@ -62,7 +65,7 @@ def evaluate(
     >>> rlgrid.evaluate(rlgrid.solve(env).policy, env, episodes=10).mean_return
     -13.0
     """
-    episodes = whole("episodes", episodes)
+    episodes = whole("episodes", episodes, most=MOST_EPISODES)
     check_seed(seed)
     spaces = spaces_of(env)
     policy = check_probabilities(policy, spaces.available)
