@@ -11,6 +11,9 @@ from rlgrid.arrays import Bools, Floats, Ints
 from rlgrid.errors import InputError
 from rlgrid.models.tables import ROW_SUM_TOLERANCE, Tables, to_cumulative
 
+#: How far from 1 rounding alone brings the sum of a row, for each of its outcomes: 1 for the number, 1 for the sum.
+ROUNDING = 2.0**-52
+
 #: Up to so many outcomes the distinct ones are always sought; beyond it a sample as large says whether they repeat.
 SAMPLE = 2**16
 
@@ -153,14 +156,15 @@ def _keys(outcomes: Outcomes, n_states: int) -> Ints:
 
 
 def _normalized(outcomes: Outcomes, first: Ints, n_actions: int, name: str, *, divide: bool) -> Outcomes:
-    """The outcomes with each row divided by its sum, or as they are where all rows add up to 1."""
+    """The outcomes with rows divided by their sums: those that are off by more than rounding, with ``divide`` all.
+
+    So a row of 0.3333333333 is the same model to every planner, whether it reads chances to go on or chances to end.
+    """
     rows = np.flatnonzero(first[1:] > first[:-1])
     sums = np.add.reduceat(outcomes.probability, first[rows]) if len(rows) else np.ones(0)
-    if divide:
-        share = np.repeat(sums, np.diff(first)[rows])
-        return outcomes._replace(probability=outcomes.probability / share)
+    length = np.diff(first)[rows]
     off = np.abs(sums - 1.0)
-    if (off > ROW_SUM_TOLERANCE).any():
+    if not divide and (off > ROW_SUM_TOLERANCE).any():
         s, a = divmod(int(rows[np.argmax(off > ROW_SUM_TOLERANCE)]), n_actions)
         total = sums[np.argmax(off > ROW_SUM_TOLERANCE)]
         wrong = int((off > ROW_SUM_TOLERANCE).sum())
@@ -169,7 +173,10 @@ def _normalized(outcomes: Outcomes, first: Ints, n_actions: int, name: str, *, d
             f"({wrong:,} such rows, the worst {off.max():.3g} off); allowed: 1, or normalize=True, "
             "which divides each row by its sum"
         )
-    return outcomes
+    total = sums if divide else np.where(off > ROUNDING * length, sums, 1.0)
+    if (total == 1.0).all():
+        return outcomes
+    return outcomes._replace(probability=outcomes.probability / np.repeat(total, length))
 
 
 def _coded(

@@ -21,6 +21,7 @@ from rlgrid.models.tables import row_sums
 from rlgrid.planning.components import Components, components_of
 from rlgrid.planning.elimination import UNIT, Elimination
 from rlgrid.planning.graph import rows_at
+from rlgrid.planning.linear_system import policy_values
 from rlgrid.planning.swept_system import SweptSystem, system_of
 from rlgrid.planning.undiscounted import signs_of_classes
 
@@ -128,6 +129,14 @@ def values_of_weights(
     going = entries > 0
     P = csr_array((entries[going], (state[going], rows.next_state[going])), shape=(n_states, n_states))
     return _collected(system_of(P, ending, kept, model.shape), rows, weight)
+
+
+def discounted_values(model: TabularModel, rows: Rows, discount: float, weight: Floats) -> Floats:
+    """v [S] below discount 1 by LU, which is the fastest; without subtractions where rounding makes that singular."""
+    try:
+        return policy_values(rows, weight)
+    except np.linalg.LinAlgError:
+        return values_of_weights(model, rows, discount, weight).v
 
 
 def _collected(elimination: Elimination | SweptSystem, rows: Rows, weight: Floats) -> Values:

@@ -16,10 +16,9 @@ from rlgrid.models.checks import check_policy, resolve_discount
 from rlgrid.models.model import Source, as_model
 from rlgrid.planning.average_reward import average_reward
 from rlgrid.planning.block_gauss_seidel import MOST_PASSES, block_gauss_seidel, proved_at_discount_1
-from rlgrid.planning.chain import chain_of, undiscounted_values, values_of_weights
+from rlgrid.planning.chain import chain_of, discounted_values, undiscounted_values, values_of_weights
 from rlgrid.planning.fractions import policy_fractions
-from rlgrid.planning.graph import edges, rows_at
-from rlgrid.planning.linear_system import policy_values
+from rlgrid.planning.graph import edges
 from rlgrid.planning.modified_policy_iteration import settled
 from rlgrid.planning.plan import ActionTables, Plan
 from rlgrid.planning.problem import MAX_SWEEPS, MethodResult, OnSweep, Problem, check_limits, uncertified
@@ -28,6 +27,9 @@ from rlgrid.planning.sweeping import gauss_seidel, value_iteration
 
 #: States up to which a direct solve is fast.
 DIRECT_STATES = 2_000
+
+#: Values of a direct solve whose proven error is at most this, relative to the largest, need no closer look.
+ACCURATE = 1e-10
 
 
 def evaluate_policy(
@@ -111,7 +113,7 @@ def evaluate_policy(
 def evaluate_exact(source: Source, policy: ArrayLike, *, discount: float | None = None) -> Floats:
     """Values v_pi [S] of a policy, by a sparse direct solve of v = r + discount P v.
 
-    They are those of :func:`evaluate_policy`, which also proves a bound and knows the forms that a policy may have.
+    They are those of :func:`evaluate_policy`, which also proves a bound.
 
     Raises:
         InputError: for a policy that does not fit.
@@ -125,25 +127,38 @@ def evaluate_exact(source: Source, policy: ArrayLike, *, discount: float | None 
     gamma = resolve_discount(discount, model.discount)
     if gamma == 1:
         return undiscounted_values(chain_of(model, policy)).v
-    return policy_values(rows_at(model, gamma), check_policy(model, policy).ravel())
+    weight = check_policy(model, policy).ravel()
+    return _discounted(Problem(model, None, gamma, None, 0.0, 1.0, 1, None, weight=weight), ACCURATE)[0]
 
 
 def _direct(problem: Problem) -> MethodResult:
     """A linear system, below discount 1 by LU; without subtractions where that is not certain enough."""
-    model, rows, gamma, weight = problem.model, problem.rows, problem.discount, problem.weight
-    if gamma == 1:
-        found = undiscounted_values(chain_of(model, problem.policy))
+    if problem.discount == 1:
+        found = undiscounted_values(chain_of(problem.model, problem.policy))
         return MethodResult(found.v, found.bound, 1)
-    v = policy_values(rows, weight)
-    change, size = sweep(rows, weight, 0.0, v, np.empty_like(v))
-    bound = error_bound(problem.accuracy, change, size)
-    if not bound <= problem.tol:
-        found = values_of_weights(model, rows, gamma, weight)
-        if found.bound < bound:
-            v, bound = found.v, found.bound
+    v, bound = _discounted(problem, 0.0, problem.tol)
     if not bound <= problem.tol:
         raise uncertified(problem, bound)
     return MethodResult(v, bound, 1)
+
+
+def _discounted(problem: Problem, relative: float, tol: float = 0.0) -> tuple[Floats, float]:
+    """Values of a policy below discount 1, and a bound on their error.
+
+    Those of LU serve where their bound is at most ``tol``, or ``relative`` times the largest of them.
+    """
+    model, rows, gamma, weight = problem.model, problem.rows, problem.discount, problem.weight
+    v = discounted_values(model, rows, gamma, weight)
+    change, size = sweep(rows, weight, 0.0, v, np.empty_like(v))
+    bound = error_bound(problem.accuracy, change, size)
+    if not bound <= max(tol, relative * size):
+        try:
+            found = values_of_weights(model, rows, gamma, weight)
+        except InputError:  # too many equations
+            return v, bound
+        if found.bound < bound:
+            return found.v, found.bound
+    return v, bound
 
 
 def _auto(problem: Problem) -> MethodResult:

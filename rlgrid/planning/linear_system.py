@@ -28,6 +28,7 @@ def policy_values(rows: Rows, weight: Floats) -> Floats:
 
     Raises:
         InputError: where elimination would fill the matrix in, so that it would take minutes or more.
+        LinAlgError: where rounding has made the matrix singular, as may happen at the last floats before 1.
     """
     n_states = len(rows.begin) - 1
     share = np.repeat(weight, np.diff(rows.first))
@@ -48,7 +49,10 @@ def policy_values(rows: Rows, weight: Floats) -> Floats:
     diagonal = np.arange(n_states)
     entries = np.concatenate([np.ones(n_states), -continuation[kept]])
     places = np.concatenate([diagonal, state[kept]]), np.concatenate([diagonal, rows.next_state[kept]])
-    return solve_sparse(csc_array((entries, places), shape=(n_states, n_states)), reward)
+    try:
+        return solve_sparse(csc_array((entries, places), shape=(n_states, n_states)), reward)
+    except RuntimeError as error:
+        raise np.linalg.LinAlgError(str(error)) from None
 
 
 def can_be_eliminated(state: NDArray[Any], next_state: NDArray[Any], n_states: int) -> bool:

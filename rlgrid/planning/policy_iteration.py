@@ -9,10 +9,9 @@ import numpy as np
 from rlgrid.arrays import Floats, Ints
 from rlgrid.kernels.sweeps import NO_WEIGHT, choose_rows, converged, error_bound, iterate
 from rlgrid.models.tables import TIE
-from rlgrid.planning.chain import values_of_weights
+from rlgrid.planning.chain import discounted_values, values_of_weights
 from rlgrid.planning.graph import uniform_weights
 from rlgrid.planning.linear_program import basic_policy
-from rlgrid.planning.linear_system import policy_values
 from rlgrid.planning.problem import MethodResult, Problem
 
 
@@ -100,7 +99,7 @@ def _first_policy(problem: Problem) -> Floats:
 def _values(problem: Problem, weight: Floats) -> Floats:
     """The values [Q] of a policy that takes each row with a probability [R]; at discount 1 one that ends."""
     if problem.collapsed is None:
-        return policy_values(problem.rows, weight)
+        return discounted_values(problem.model, problem.rows, problem.discount, weight)
     return values_of_weights(problem.model, problem.rows, 1.0, weight).v
 
 

@@ -176,7 +176,10 @@ class PolicyEvaluator:
     def _dense_value(self, continuation: Floats, policy: Floats) -> PolicyValue:
         moves = np.matmul(policy[:, None, :], continuation)[:, 0]
         reward = (policy * self._reward).sum(axis=1)
-        v = np.linalg.solve(np.eye(len(moves)) - moves, reward)
+        try:
+            v = np.linalg.solve(np.eye(len(moves)) - moves, reward)
+        except np.linalg.LinAlgError:  # rounding has made it singular, as may happen at the last floats before 1
+            return self._value_of_rows(policy)
         size = float(np.abs(reward).max() + np.abs(v).max())
         change = float(np.abs(reward + moves @ v - v).max()) + 2.0 * len(v) * float(np.finfo(np.float64).eps) * size
         return PolicyValue(float(self.truth.model.start @ v), change / (1.0 - self.discount))

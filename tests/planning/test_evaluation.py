@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from random_models import random_model, solve_rational
 
-from rlgrid import InputError, Plan, TabularModel, World, evaluate_policy, load_world, solve
+from rlgrid import InputError, Plan, TabularModel, World, evaluate_exact, evaluate_policy, load_world, solve
 
 CORRIDOR = """
 discount = 1
@@ -238,3 +238,46 @@ def test_bad_arguments_get_one_sentence(options: dict[str, object], sentence: st
     with pytest.raises(InputError) as error:
         evaluate_policy(load_world("zhao_2x2"), "uniform", **options)  # type: ignore[arg-type]
     assert str(error.value).startswith(sentence)
+
+
+@pytest.mark.parametrize("discount", [0.9999999, float(np.nextafter(1.0, 0.0))])
+def test_values_alone_are_as_accurate_as_those_with_a_bound(discount: float) -> None:
+    rng = np.random.default_rng(3)
+    for _ in range(10):
+        P = rng.dirichlet(np.ones(4), (4, 2))
+        model = TabularModel.from_arrays(P, rng.random((4, 2)))
+        policy = np.eye(2)[rng.integers(2, size=4)]
+        exact = values_in_fractions(model, policy, Fraction(discount))
+        found = evaluate_exact(model, policy, discount=discount)
+        assert max(abs(Fraction(x) / y - 1) for x, y in zip(found.tolist(), exact, strict=True)) < 1e-12
+
+
+def test_a_matrix_that_rounding_makes_singular_is_no_crash() -> None:
+    model = TabularModel.from_arrays([[[1.0], [1.0]]], [[1.0, 0.0]])
+    last = float(np.nextafter(1.0, 0.0))  # times 0.95 + 0.05, with its own rounding, it is 1
+    with pytest.raises(InputError, match="cannot be certified"):
+        solve(model, "policy_iteration", epsilon=0.1, discount=last)
+
+
+def test_rows_that_do_not_quite_add_up_to_1_are_one_model_for_every_method() -> None:
+    short = 8e-10  # of the probability of an outcome that goes on: 8e-8 of a horizon of 100 steps
+    P = [[[0.5 - short, 0.5], [0.0, 1.0]], [[1.0, 0.0], [1.0, 0.0]]]
+    model = TabularModel.from_arrays(P, [[1.0, 1.0 - 1e-9], [1.0, 1.0]])
+    half = Fraction(0.5 - short)
+    there = half / (half + Fraction(1, 2))  # to stay in state 0, from where the first action is worth more
+    exact = solve_rational(
+        [
+            [1 - Fraction(99, 100) * there, -Fraction(99, 100) * (1 - there)],
+            [-Fraction(99, 100), Fraction(1)],
+        ],
+        [Fraction(1), Fraction(1)],
+    )
+    for method in ("value_iteration", "policy_iteration", "modified_policy_iteration", "auto"):
+        plan = solve(model, method, discount=0.99, tol=1e-8)
+        assert max(abs(Fraction(x) - y) for x, y in zip(plan.v.tolist(), exact, strict=True)) <= plan.bound + 1e-12
+        assert plan.policy[0].tolist() == [1.0, 0.0]
+    near_1 = evaluate_policy(model, "uniform", discount=0.9999999, tol=1e-4)
+    swept = evaluate_policy(model, "uniform", "sweeps", discount=0.999, tol=1e-6)
+    direct = evaluate_policy(model, "uniform", "direct", discount=0.999, tol=1e-6)
+    assert abs(near_1.v[0] * 1e-7 - 1.0) < 1e-6
+    assert np.abs(swept.v - direct.v).max() <= swept.bound + direct.bound
