@@ -39,7 +39,7 @@ from rlgrid.planning.exact_model import IntegerRow, graph_rows
 from rlgrid.planning.graph import Labels, closed_rows, end_components, recurrent_classes, state_of_row, towards
 
 #: Actions within this of the best, relative to the largest value or reward, count as nearly optimal.
-NEARLY = (1e-7, 1e-10, 1e-13, 1e-16, 1e-20, 1e-25, 0.0)
+NEARLY = (1e-7, 1e-10, 1e-13, 1e-16, 1e-20, 1e-25, 0.0, 1e-3, 1.0)
 
 #: Where exact values only have to be passed, by how much, relative to the largest value.
 TINY = 2.0**-100

@@ -156,6 +156,18 @@ def test_the_last_float_before_1(tmp_path: Path) -> None:
     assert certificate["discount"] == "9999/10000"
 
 
+@pytest.mark.parametrize("discount", [0.9, 1])
+def test_values_that_are_not_there_yet(discount: float, tmp_path: Path) -> None:
+    """After three sweeps they are far off, and the certificate says how far."""
+    lake = load_world("frozen_lake_4x4")
+    plan = solve(lake, "value_iteration", discount=discount, max_sweeps=3, on_limit="return")
+    exact = solve(lake, discount=discount, exact=True).exact_v
+    certificate = certificate_of(lake, plan, tmp_path / "c.json")
+    assert exact is not None and None not in certificate["values"]
+    furthest = max(abs(Fraction(v) - x) for v, x in zip(certificate["values"], exact, strict=True) if x is not None)
+    assert 0.1 < furthest <= Fraction(certificate["bound"])
+
+
 @pytest.mark.parametrize("exact", [False, True])
 def test_the_values_of_a_policy(exact: bool, tmp_path: Path) -> None:
     """They are the best values of the model that has one action in each state."""
