@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rlgrid.arrays import Floats
+from rlgrid.arrays import Bools, Floats
 from rlgrid.batch import NO_LIMIT
 from rlgrid.errors import InputError, whole
 from rlgrid.feeds.feed import Chunk
@@ -61,7 +61,7 @@ class Truth(NamedTuple):
     model: TabularModel
     v: Floats  # [S]
     q: Floats  # [S, A], -inf where an action is not available
-    compared: NDArray[np.bool_]  # [S] states that count in an error
+    compared: Bools  # [S] states that count in an error
     bound: float  # on max |v - exact v|
 
 
@@ -79,23 +79,27 @@ def solve_for(agent: Agent, model: TabularModel) -> Truth:
     Raises:
         InputError: where the exact values are not finite.
     """
-    from rlgrid.planning.evaluation import action_values, evaluate_policy  # loads Numba
+    from rlgrid.planning.avoidance import rows_that_can_end  # loads Numba
+    from rlgrid.planning.evaluation import action_values, evaluate_policy
     from rlgrid.planning.graph import rows_at
     from rlgrid.planning.solve import solve
 
     everywhere = isinstance(agent.recipe.feed, SweepKeys) or agent.recipe.starts != "world"
     counted = np.ones(model.n_states, np.bool_) if everywhere else model.reachable
-    known = np.ones(model.n_states, np.bool_)
     if agent.recipe.predicts:
         plan = evaluate_policy(model, agent.policy, discount=agent.discount, tol=_ANY)
+        v = plan.v
     else:
         try:
             plan = solve(model, discount=agent.discount)
-        except InputError:  # states that do not count may be to blame
-            if counted.all():
+            v = plan.v
+        except InputError:  # states that do not count may be to blame, or such as the best policy never enters
+            usable = rows_that_can_end(model, counted)
+            good: Bools = np.logical_or.reduceat(usable, np.arange(0, len(usable), model.n_actions))
+            if agent.discount < 1 or usable.all() or not good[model.start > 0].all():
                 raise
-            plan, known = solve(_part_of(model, counted), discount=agent.discount), counted
-    v = np.where(known, plan.v, np.nan)
+            plan = solve(_part_of(model, usable, ~good), discount=agent.discount)
+            v = np.where(good, plan.v, np.where(counted, -np.inf, np.nan))
     q = action_values(rows_at(model, agent.discount), v).reshape(model.n_states, model.n_actions)
     compared = ~model.terminal & counted & np.isfinite(v)
     if not compared.any():
@@ -105,12 +109,12 @@ def solve_for(agent: Agent, model: TabularModel) -> Truth:
     return Truth(model, v, q, compared, plan.bound)
 
 
-def _part_of(model: TabularModel, counted: NDArray[np.bool_]) -> TabularModel:
-    """The model of some of its states [S], which lead to no others; these become terminal."""
+def _part_of(model: TabularModel, usable: Bools, left_out: Bools) -> TabularModel:
+    """The model with some of its rows [R] only; the states left out [S], to which they do not lead, are terminal."""
     from rlgrid.models.model import TabularModel
 
     t, row = model.tables, model.row_of_outcome
-    kept = counted[row // model.n_actions]
+    kept = usable[row]
     row, code = row[kept], t.code[kept]
     return TabularModel.from_transitions(
         row // model.n_actions,
@@ -120,7 +124,7 @@ def _part_of(model: TabularModel, counted: NDArray[np.bool_]) -> TabularModel:
         t.reward[code],
         t.terminated[code],
         n_states=model.n_states,
-        terminal=model.terminal | ~counted,
+        terminal=model.terminal | left_out,
         start=model.start,
         name=model.name,
     )

@@ -118,3 +118,17 @@ def test_a_start_of_probability_0_does_not_count() -> None:
     run = train(agent, env, steps=1, observers=[ExactError(points=1)])
     assert run.curve["greedy_value"].tolist() == [-1, -1] and run.curve["regret"].tolist() == [0, 0]
     assert run.facts["greedy_policy"] is None
+
+
+def test_a_pit_that_the_best_policy_never_enters() -> None:
+    """Right of S one falls into a pit that nothing leaves: its value is minus infinity, that of the start is -2."""
+    text = 'discount = 1\nactions = ["left", "right"]\nmap = "G.Sx#p"\n[reward]\nstep = -1\n'
+    env = GridWorld(World.from_toml(text + '[cells]\nG = { terminal = true }\nx = { enter_to = "p" }\np = { enter = -3 }\n'))
+    with pytest.raises(rlgrid.InputError, match="no policy reaches an end from row 1, column"):
+        rlgrid.solve(env)
+    agent = load_agent("q_learning", env, seed=1, epsilon=0.0)
+    agent.learner.table[:, 1] = -9.0
+    run = train(agent, env, steps=10, observers=[ExactError(points=1)])
+    assert run.exact.exact is not None and run.exact.exact[[0, 1, 2, 5]].tolist() == [0, -1, -2, -np.inf]
+    assert run.curve["greedy_value"].tolist() == [-2, -2] and run.curve["regret"].tolist() == [0, 0]
+    assert run.facts["greedy_policy"] == "never ends from 1 cell; first: row 1, column 6"
