@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -21,7 +23,9 @@ from rlgrid import (
     occupancy,
     return_variance,
 )
+from rlgrid.errors import InputError
 from rlgrid.models.model import as_model
+from rlgrid.planning import elimination
 from rlgrid.planning.chain import chain_of, undiscounted_values
 from rlgrid.planning.elimination import Elimination, elimination_order
 
@@ -129,3 +133,46 @@ def test_infinite_values_of_both_signs_and_none() -> None:
     both = TabularModel.from_arrays(P, [[0], [1], [1], [-1], [0]])
     values = undiscounted_values(chain_of(both, np.ones((5, 1))))
     assert np.isnan(values.v[0]) and values.v[1:].tolist() == [-np.inf, np.inf, -np.inf, 0] and values.bound == 0
+
+
+def components_of_sizes(rng: np.random.Generator, sizes: list[int]) -> tuple[csr_array, NDArray[np.float64]]:
+    """A chain of rings with a few chords, each of which leads to those before it; in random order."""
+    n, begin = sum(sizes), np.cumsum([0, *sizes])
+    P = np.zeros((n, n))
+    for first, stop in pairwise(begin.tolist()):
+        states = np.arange(first, stop)
+        P[states, np.roll(states, -1)] = 1.0
+        P[rng.choice(states, 2), rng.choice(states, 2)] += 0.5
+        P[states, rng.integers(0, stop, stop - first)] += 1e-9
+    end = np.where(np.arange(n) % 50 == 0, 1e-12, 0.0)
+    total, order = P.sum(axis=1) + end, rng.permutation(n)
+    return csr_array((P / total[:, None])[order][:, order]), (end / total)[order]
+
+
+def test_components_and_panels_of_one_dense_matrix_agree(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(5)
+    P, end = components_of_sizes(rng, [1, 120, 1, 40, 200, 3])
+    right = rng.random(P.shape[0])
+    by_components = Elimination(P, end)
+    monkeypatch.setattr(elimination, "SMALL", 1000)
+    dense = Elimination(P, end)
+    assert by_components.error < dense.error < 1e-8
+    assert by_components.solve(right) == pytest.approx(dense.solve(right), rel=1e-12)
+    assert by_components.solve_transposed(right) == pytest.approx(dense.solve_transposed(right), rel=1e-12)
+
+
+@pytest.mark.slow
+def test_what_fills_in_is_refused_at_once() -> None:
+    """A random graph of 20,000 states would take minutes; where each state leads to one other, nothing fills in."""
+    rng, n = np.random.default_rng(6), 20_000
+    for degree in (1, 5):
+        places = np.repeat(np.arange(n), degree), rng.integers(0, n, n * degree)
+        P = csr_array((np.full(n * degree, 0.99 / degree), places), shape=(n, n))
+        begin = time.process_time()
+        if degree == 1:
+            steps = Elimination(P, np.full(n, 0.01)).solve(np.ones(n))
+            assert steps == pytest.approx(np.full(n, 100.0), rel=1e-12)
+        else:
+            with pytest.raises(InputError, match="20,000 states fill in"):
+                Elimination(P, np.full(n, 0.01))
+        assert time.process_time() - begin < 5

@@ -123,7 +123,9 @@ def test_a_start_of_probability_0_does_not_count() -> None:
 def test_a_pit_that_the_best_policy_never_enters() -> None:
     """Right of S one falls into a pit that nothing leaves: its value is minus infinity, that of the start is -2."""
     text = 'discount = 1\nactions = ["left", "right"]\nmap = "G.Sx#p"\n[reward]\nstep = -1\n'
-    env = GridWorld(World.from_toml(text + '[cells]\nG = { terminal = true }\nx = { enter_to = "p" }\np = { enter = -3 }\n'))
+    env = GridWorld(
+        World.from_toml(text + '[cells]\nG = { terminal = true }\nx = { enter_to = "p" }\np = { enter = -3 }\n')
+    )
     with pytest.raises(rlgrid.InputError, match="no policy reaches an end from row 1, column"):
         rlgrid.solve(env)
     agent = load_agent("q_learning", env, seed=1, epsilon=0.0)
