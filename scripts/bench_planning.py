@@ -6,8 +6,8 @@
 The world: n x n cells, 20 % of them walls at random, slip 0.2 to the sides, one terminal goal, -0.04 a step. Every
 contestant gets the compiled model in its own form and is asked for values within 1e-6, which rlgrid certifies; what it
 takes to build the form is not counted, rlgrid's stencil is. Open rooms without walls, -1 a step, also at discount 1,
-are for Storm. Figures are medians; runs of half a minute and more are single ones. ``--quick`` leaves out the two that
-take minutes.
+are for Storm. Models that are no grid, with next states anywhere or near, are for QuantEcon, whose plan has a policy.
+Figures are medians; runs of half a minute and more are single ones. ``--quick`` leaves out those that take minutes.
 """
 
 from __future__ import annotations
@@ -233,6 +233,47 @@ def rooms_against_storm(results: list[Result], repeats: int) -> None:
         results.append(Result(f"{what}, with its policy", with_policy, "Storm value iteration", theirs, bar))
 
 
+# Models that are no grid: four actions with five outcomes each, probabilities and rewards at random.
+
+
+def no_grid(n: int, near: int | None) -> tuple[Any, Any]:
+    """Transitions [4 S, S] and rewards [S, 4]; next states anywhere, or within a distance."""
+    rng = np.random.default_rng(0)
+    to = rng.integers(0, n, (n, 4, 5)) if near is None else rng.integers(-near, near + 1, (n, 4, 5))
+    if near is not None:
+        to = np.clip(np.arange(n)[:, None, None] + to, 0, n - 1)
+    p = rng.dirichlet(np.ones(5), (n, 4))
+    P = csr_matrix((p.ravel(), to.ravel().astype(np.int32), np.arange(0, p.size + 1, 5)), shape=(4 * n, n))
+    return P, rng.random((n, 4))
+
+
+def no_grid_against_quantecon(results: list[Result], repeats: int, *, quick: bool) -> None:
+    """Both to 1e-6; rlgrid certifies it, without the policy and with it."""
+    from quantecon.markov import DiscreteDP
+
+    cases = ((20_000, None, 0.99, 3), (100_000, None, 0.999, 2), (20_000, 50, 0.99, 8))
+    if not quick:
+        cases += ((10**6, None, 0.99, 2), (100_000, 50, 0.999, 10))
+    for n, near, discount, bar in cases:
+        P, R = no_grid(n, near)
+        model = TabularModel.from_pairs(P, R)
+        process = DiscreteDP(R.ravel(), P, discount, *np.divmod(np.arange(4 * n), 4))
+        peer = partial(process.solve, method="modified_policy_iteration", epsilon=TOL, max_iter=10**8)
+        ask = partial(rlgrid.solve, model, discount=discount, tol=TOL)
+        peer(), ask().policy
+        taken, plan = seconds(ask, 4 * repeats)
+        with_policy, _ = seconds(lambda ask=ask: ask().policy, 4 * repeats)
+        theirs, found = seconds(peer, repeats)
+        assert plan.bound <= TOL
+        if (apart := np.abs(found.v - plan.v).max()) > 100 * TOL:
+            print(f"QuantEcon: its values are {apart:.1g} from ours", file=sys.stderr)
+        what = f"{n:,} states, next ones {'anywhere' if near is None else f'within {near}'}, discount {discount:g}"
+        results.append(Result(what, taken, "QuantEcon modified policy iteration", theirs, bar))
+        results.append(
+            Result(f"{what}, with its policy", with_policy, "QuantEcon modified policy iteration", theirs, bar)
+        )
+
+
 # Every exact quantity on a million cells.
 
 
@@ -288,6 +329,7 @@ def main() -> int:
             against(results, 1000, 0.99, {mpi: quantecon}, {mpi: 50}, options.repeats)
             against(results, 300, 0.9999, {mpi: quantecon}, {mpi: 1000}, options.repeats)
         rooms_against_storm(results, options.repeats)
+        no_grid_against_quantecon(results, options.repeats, quick=options.quick)
     except ImportError as error:
         print(f'{error}; the peers come with: pip install "rlgrid[bench]"', file=sys.stderr)
         return 2
