@@ -120,13 +120,20 @@ def back_up(begin: int, end: int, next_state: NDArray[np.int32], weight: Floats,
 
 @compiled
 def improve(
-    b: Backups, epsilon: float, v: Floats, drift: float, out: Floats, choice: NDArray[np.int32], gap: Floats
+    b: Backups,
+    epsilon: float,
+    v: Floats,
+    drift: float,
+    out: Floats,
+    choice: NDArray[np.int32],
+    gap: Floats,
+    of_rows: Floats,
 ) -> Change:
     """out = T v, with the greedy row of each state in ``choice``; T and epsilon as in :mod:`rlgrid.kernels.sweeps`.
 
     ``gap`` [S] is by how much the greedy row was ahead of the next one, plus how much v had drifted by then. States
     whose gap is larger than the ``drift`` by now keep their row. With epsilon above 0, and where ``gap`` is -inf, all
-    rows are looked at.
+    rows are looked at. Their q go to ``of_rows`` [R], where there is room.
     """
     least, most, total, size, looked_at = np.inf, -np.inf, 0.0, 0.0, 0
     for s in range(len(v)):
@@ -143,6 +150,8 @@ def improve(
                 if begin == end:
                     continue
                 q = back_up(begin, end, b.next_state, b.weight, b.reward[unsigned(row)], v)
+                if len(of_rows) > 0:
+                    of_rows[unsigned(row)] = q
                 mean += q
                 n += 1
                 second = max(second, min(q, new))
@@ -157,6 +166,31 @@ def improve(
         total += change
         least, most, size = min(least, change), max(most, change), max(size, abs(v[unsigned(s)]))
     return Change(least, most, total / len(v), size, looked_at)
+
+
+@compiled
+def begin(b: Backups, epsilon: float, out: Floats, choice: NDArray[np.int32], gap: Floats) -> Change:
+    """The improvement of v = 0, where each row's q is its mean reward."""
+    least, most, total = np.inf, -np.inf, 0.0
+    for s in range(len(out)):
+        new, second, arg, mean, n = -np.inf, -np.inf, -1, 0.0, 0
+        for row in range(b.begin[unsigned(s)], b.begin[unsigned(s + 1)]):
+            if b.first[unsigned(row)] == b.first[unsigned(row + 1)]:
+                continue
+            q = b.reward[unsigned(row)]
+            mean += q
+            n += 1
+            second = max(second, min(q, new))
+            arg = row if q > new else arg
+            new = max(q, new)
+        gap[unsigned(s)] = new - second
+        choice[unsigned(s)] = arg
+        if epsilon > 0.0:
+            new = (1.0 - epsilon) * new + epsilon * (mean / n)
+        out[unsigned(s)] = new
+        total += new
+        least, most = min(least, new), max(most, new)
+    return Change(least, most, total / len(out), 0.0, len(out))
 
 
 @compiled

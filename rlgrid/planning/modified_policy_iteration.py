@@ -22,6 +22,8 @@ None of these needs to be right: a new v counts by what a backup of it shows.
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -33,6 +35,7 @@ from rlgrid.kernels.policy_chain import (
     Change,
     Measured,
     average,
+    begin,
     biconjugate_gradients,
     follow,
     gather,
@@ -45,7 +48,7 @@ from rlgrid.kernels.policy_chain import (
     span,
     sweep_chain,
 )
-from rlgrid.kernels.sweeps import OUTWARD, Accuracy, slack
+from rlgrid.kernels.sweeps import NO_WEIGHT, OUTWARD, Accuracy, slack
 from rlgrid.planning.certificate import UNIT, accuracy_from
 from rlgrid.planning.problem import MethodResult, Problem
 from rlgrid.planning.sweeping import value_iteration
@@ -153,7 +156,7 @@ class _Iteration:
         self.choice, self.followed = np.full(n, -1, np.int32), np.full(n, -1, np.int32)
         self.gap, self.drift = np.full(n, -np.inf), 0.0
         self.backup = np.empty(n if self.accuracy.contraction >= 1 else 0)
-        self.done, self.swings = 0, False
+        self.done, self.swings, self.of_rows = 0, False, NO_WEIGHT
         self.blocks = blocks_by(self.backups, np.arange(n))
         self.way = "constant" if self.blocks is None else "blocks"
 
@@ -191,7 +194,7 @@ class _Iteration:
                 least = min(least, width)
             low, high = bounds(self.accuracy, self.low_total, change)
             if self._is_near(change, low, high):
-                if change.looked_at < len(self.v):
+                if not full:
                     full = True
                     continue
                 found = self._finished(change, low, high)
@@ -215,11 +218,16 @@ class _Iteration:
         self.gap[:], self.drift = -np.inf, 0.0
 
     def improve(self, *, full: bool) -> Change:
-        """out = T v. A full improvement looks at all rows of each state."""
+        """out = T v. A full improvement looks at all rows of each state, and keeps their values."""
+        epsilon, of_rows = self.problem.epsilon, NO_WEIGHT
+        self.done += 1
+        if self.done == 1 and not full:  # v is 0
+            return Change(*begin(self.backups, epsilon, self.out, self.choice, self.gap))
         if full:
             self.gap[:], self.drift = -np.inf, 0.0
-        self.done += 1
-        return Change(*improve(self.backups, self.problem.epsilon, self.v, self.drift, self.out, self.choice, self.gap))
+            of_rows = self.of_rows = np.full(len(self.backups.reward), -np.inf)
+        change = improve(self.backups, epsilon, self.v, self.drift, self.out, self.choice, self.gap, of_rows)
+        return Change(*change)
 
     def _is_near(self, change: Change, low: float, high: float) -> bool:
         """Whether v may be as good as it gets."""
@@ -240,7 +248,11 @@ class _Iteration:
         moves = change.most - change.least > 4 * slack(self.accuracy, change.size)
         if bound > self.problem.tol and moves:
             return None
-        return MethodResult(self.v + middle, bound, self.done)
+        found = MethodResult(self.v + middle, bound, self.done)
+        if len(self.problem.weight) or self.problem.given is not None or not len(self.of_rows):
+            return found
+        rounding = 2 * slack(self.accuracy, change.size + abs(middle))
+        return found._replace(of_rows=partial(_raised, self.of_rows, self.backups.total, middle, rounding))
 
     def _evaluate(self, change: Change) -> bool:
         """Move v towards the values of the policy found; whether it is likely to be good enough now."""
@@ -324,6 +336,11 @@ class _Iteration:
         self.blocks = None
         self.way, before = "gradients", self.way
         return before != "gradients"
+
+
+def _raised(of_rows: Floats, total: Floats, change: float, rounding: float) -> tuple[Floats, float]:
+    """The values of rows where v is raised by a change, and how far rounding can move them."""
+    return of_rows + total * change, rounding
 
 
 def backups_of(problem: Problem) -> tuple[Backups, Measured]:

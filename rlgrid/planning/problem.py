@@ -129,6 +129,9 @@ class MethodResult(NamedTuple):
     choice: Ints | None = None  # [S] with a gain: greedy row of the model; -1 where no start leads
     finished: bool = True  # False: ``max_sweeps`` stopped it
     surely_ends: bool = False  # every choice of actions that are the best but for rounding ends from everywhere
+    of_rows: Callable[[], tuple[Floats, float]] | None = (
+        None  # q of the rows [R] at v where they are known, and rounding
+    )
 
 
 def check_limits(tol: float, on_limit: str, on_sweep: OnSweep | None, **counts: int) -> float:

@@ -235,27 +235,52 @@ def _action_tables(problem: Problem, result: MethodResult, decision: Decision | 
     The decision about the policy is made here, where none has been made yet.
     """
     model, epsilon = problem.model, problem.epsilon
-    rows = problem.rows if problem.collapsed is None else rows_at(model, problem.discount)
     base = result.v if result.before is None else result.before
-    size = float(np.abs(base).max(initial=0.0))
-    error = result.bound + slack(problem.accuracy, size) if result.bound < np.inf else problem.tol
-    near = 2.0 * OUTWARD * error
-    of_rows = _of_rows(problem.rows, base)
-    q = of_rows if problem.collapsed is None else _of_rows(rows, problem.values(base))
+    if result.of_rows is not None:
+        q, rounding = of_rows, _ = result.of_rows()
+    else:
+        of_rows = _of_rows(problem.rows, base)
+        q = of_rows if problem.collapsed is None else _of_rows(_rows(problem), problem.values(base))
+        rounding = slack(problem.accuracy, float(np.abs(base).max(initial=0.0)))
+    near = 2.0 * OUTWARD * (result.bound + rounding if result.bound < np.inf else problem.tol)
     q = q.reshape(model.n_states, model.n_actions)
     optimal = q >= q.max(axis=1, keepdims=True) - near
     doubtful = (optimal.sum(axis=1) > 1) & ~model.terminal
     clear = result.bound < np.inf and not doubtful.any()
     if decision is None and result.before is None and result.finished and not clear:
         decision = _decided(problem, base)
-    if decision is None or clear:
-        choice = _greedy_rows(problem, rows, base, of_rows, near, result.surely_ends)
+    if result.of_rows is not None and (decision is None or clear):
+        choice = _first_of_best(problem, base, q, near, np.flatnonzero(doubtful))
+    elif decision is None or clear:
+        choice = _greedy_rows(problem, _rows(problem), base, of_rows, near, result.surely_ends)
     else:
         choice, q = decision.choice, decision.q.reshape(q.shape)
-        doubtful = upstream(rows, epsilon, choice, decision.doubtful)
+        doubtful = upstream(_rows(problem), epsilon, choice, decision.doubtful)
         close = decision.close.reshape(q.shape)
         optimal = close if decision.complete else optimal | close
     return ActionTables(q, _policy(model, choice, epsilon), optimal, doubtful)
+
+
+def _first_of_best(problem: Problem, v: Floats, q: Floats, most: float, doubtful: Ints) -> Ints:
+    """The row of the model [S] that :func:`_greedy_rows` finds, where q [S, A] leaves few states in doubt."""
+    t, n_actions = problem.model.tables, problem.model.n_actions
+    choice: Ints = q.argmax(axis=1) + np.arange(0, q.size, n_actions)
+    best = choice[doubtful]
+    length = t.first[best + 1] - t.first[best]
+    ends = np.cumsum(length)
+    outcome = np.repeat(t.first[best] - ends + length, length) + np.arange(ends[-1] if len(ends) else 0)
+    code = t.code[outcome]
+    ahead = np.where(t.terminated[code], 0.0, problem.discount * np.abs(v[t.next_state[outcome]]))
+    share = t.probability[code] * (np.abs(t.reward[code]) + ahead)
+    size = np.bincount(np.repeat(np.arange(len(best)), length), share, len(best))
+    near = q[doubtful] >= q.ravel()[best][:, None] - np.minimum(TIE * size, most)[:, None]
+    choice[doubtful] = doubtful * n_actions + near.argmax(axis=1)
+    return choice
+
+
+def _rows(problem: Problem) -> Rows:
+    """The rows of the problem's model."""
+    return problem.rows if problem.collapsed is None else rows_at(problem.model, problem.discount)
 
 
 def _of_rows(rows: Rows, v: Floats) -> Floats:

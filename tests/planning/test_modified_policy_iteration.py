@@ -11,6 +11,8 @@ from scipy.sparse import csr_array, csr_matrix
 
 from rlgrid import InputError, TabularModel, evaluate_policy, solve
 from rlgrid.kernels.policy_chain import Backups, Chain, biconjugate_gradients, row_bounds
+from rlgrid.kernels.sweeps import choose_rows, row_values
+from rlgrid.models.tables import TIE
 from rlgrid.planning import modified_policy_iteration as method
 from rlgrid.planning.modified_policy_iteration import backups_of, blocks_by, settled
 from rlgrid.planning.problem import Problem
@@ -217,6 +219,26 @@ def test_limits_and_reports() -> None:
     assert np.abs(plan.v - solve(model, discount=0.99).v).max() <= plan.bound + 1e-8
     solve(model, "modified_policy_iteration", discount=0.99, on_sweep=lambda k, v: seen.append((k, v.shape)))
     assert [k for k, _ in seen] == sorted({k for k, _ in seen}) and seen[0][1] == (60,)
+
+
+@pytest.mark.parametrize("near", [0, 6])
+def test_the_policy_is_the_one_read_off_the_rows(near: int) -> None:
+    """Also where actions are alike: the last one is a copy of the first, or better by less than counts."""
+    model = sparse_model(6000, near=near)
+    state, action, next_state, probability, reward, ends = model.to_transitions()
+    copied, better = action == 0, np.where(state % 2 == 0, 0.0, 1e-13)
+    columns = [state, action, next_state, probability, reward, ends]
+    more = [state, action + 3, next_state, probability, reward + better, ends]
+    model = TabularModel.from_transitions(*(np.append(a, b[copied]) for a, b in zip(columns, more, strict=True)))
+    plan = solve(model, discount=0.95, tol=1e-7)
+    assert plan.method == "modified_policy_iteration"
+    choice = np.full(6000, -1)
+    rows = problem_of(model, 0.95).rows
+    choose_rows(rows, 0.0, plan.v, choice, TIE, 2 * plan.bound)
+    assert np.array_equal(plan.policy.argmax(axis=1), choice % 4) and not (choice % 4 == 3).any()
+    q = np.empty(len(rows.first) - 1)
+    row_values(rows, plan.v, q)
+    assert np.abs(plan.q.ravel() - q).max() < 1e-12
 
 
 # What auto takes
