@@ -32,8 +32,8 @@ ALIKE = Fraction(1, 10**12)
 #: A measure of the checker's work, outcomes times squares of bits, above which values are rounded to floats.
 MOST_WORK = 2**42
 
-#: Outcomes above which no file is tried: these would not fit.
-MOST_OUTCOMES = 6_000_000
+#: About how many bytes a state and an outcome take, so that a file that would not fit is refused at once.
+BYTES_OF_STATE, BYTES_OF_OUTCOME = 200, 25
 
 
 class Certificate(NamedTuple):
@@ -90,7 +90,7 @@ def write_certificate(source: Source, plan: Plan, path: PathName) -> Certificate
     }
     content = _content(facts, states)
     if len(content) > MOST_BYTES:
-        raise _too_large(model, f"{len(content):,} bytes", f"{MOST_BYTES:,}")
+        raise _too_large(model, f"{len(content):,}")
     write_whole(path, content)
     return Certificate(bound, len(proven), model.n_states)
 
@@ -107,12 +107,13 @@ def _check(model: TabularModel, plan: Plan) -> None:
             f"certificate: found a plan for {plan.policy.shape[0]:,} states and {plan.policy.shape[1]:,} actions; "
             f"allowed: one for {model.name}, which has {model.n_states:,} and {model.n_actions:,}"
         )
-    if (n := len(model.tables.next_state)) > MOST_OUTCOMES:
-        raise _too_large(model, f"{n:,} outcomes", f"{MOST_OUTCOMES:,}")
+    about = BYTES_OF_STATE * model.n_states + BYTES_OF_OUTCOME * len(model.tables.next_state)
+    if about > MOST_BYTES:
+        raise _too_large(model, f"about {about:,}")
 
 
-def _too_large(model: TabularModel, found: str, allowed: str) -> InputError:
-    return InputError(f"{model.name}: certificate: found {found}; allowed: up to {allowed}")
+def _too_large(model: TabularModel, size: str) -> InputError:
+    return InputError(f"{model.name}: certificate: the file would have {size} bytes; allowed: up to {MOST_BYTES:,}")
 
 
 def _problem(model: TabularModel, plan: Plan) -> tuple[ExactStates, list[int]]:

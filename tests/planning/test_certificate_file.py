@@ -423,9 +423,13 @@ def test_plans_without_a_certificate(tmp_path: Path, monkeypatch: pytest.MonkeyP
         write_certificate(zhao, evaluate_policy(zhao, "uniform", discount=1), file)
     with pytest.raises(InputError, match="cannot be written"):
         write_certificate(lake, solve(lake), tmp_path / "no folder" / "c.json")
-    monkeypatch.setattr(certificate_file, "MOST_OUTCOMES", 100)
-    with pytest.raises(InputError, match=r"frozen_lake_4x4: certificate: found 1.. outcomes; allowed: up to 100"):
-        write_certificate(lake, solve(lake), file)
+    for most, size in ((1000, "about [67],..."), (6900, "6,9..")):
+        monkeypatch.setattr(certificate_file, "MOST_BYTES", most)
+        monkeypatch.setattr(certificate_file, "BYTES_OF_STATE", 200 if most == 1000 else 0)
+        with pytest.raises(
+            InputError, match=rf"frozen_lake_4x4: certificate: the file would have {size} bytes; allowed"
+        ):
+            write_certificate(lake, solve(lake), file)
     assert not list(tmp_path.iterdir())
 
 
