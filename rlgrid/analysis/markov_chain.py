@@ -88,11 +88,15 @@ def end_probability(source: Source, policy: ArrayLike, cells: ArrayLike | None =
     wanted = np.ones(n_states, np.bool_) if cells is None else _as_mask(cells, n_states)
     at_once = ending_probability(chain.model, chain.weight, wanted)
     at_once[chain.model.terminal] = wanted[chain.model.terminal]
-    probability = chain.elimination(~chain.endless).solve(at_once)
     elsewhere = ending_probability(chain.model, chain.weight, ~wanted)
     elsewhere[chain.model.terminal] = ~wanted[chain.model.terminal]
     surely = ~chain.components.reaching(chain.endless | (elsewhere > 0))
-    return np.where(surely, 1.0, np.minimum(probability, 1.0))  # rounding must not hide a certain end
+    probability = surely.astype(np.float64)  # rounding must not hide a certain end
+    doubtful = chain.components.reaching(at_once > 0) & ~surely
+    if doubtful.any():
+        found = chain.elimination(doubtful).solve(np.where(doubtful, at_once + chain.P @ probability, 0.0))
+        probability[doubtful] = np.minimum(found[doubtful], 1.0)
+    return probability
 
 
 def end_distribution(source: Source, policy: ArrayLike) -> Floats:

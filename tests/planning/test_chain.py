@@ -112,6 +112,16 @@ def test_walking_away_from_the_goal() -> None:
     assert end_probability(corridor(n), away, [n])[0] == 1
 
 
+def test_more_steps_than_a_float_can_hold_are_refused_and_a_certain_end_is_certain() -> None:
+    away = np.tile([0.95, 0.05], (401, 1))
+    for refused in (expected_steps, evaluate_exact, return_variance):
+        with pytest.raises(InputError, match=r"the largest float64|cannot tell it from 0"):
+            refused(corridor(400), away)
+    assert end_probability(corridor(400), away).tolist() == [1.0] * 401
+    assert end_probability(corridor(400), away, [400]).tolist() == [1.0] * 401
+    assert end_probability(corridor(400), away, [3]).tolist() == [0.0] * 401
+
+
 def test_a_state_that_never_ends_leaves_the_others_their_values() -> None:
     text = 'discount = 1\nactions = ["left", "right"]\nmap = """\n..\nSG\n"""\n[reward]\nstep = -1\n[cells]\n'
     world = World.from_toml(text + "G = { terminal = true }")
