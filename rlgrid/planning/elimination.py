@@ -54,7 +54,7 @@ _FULL = 8
 SMALL = 128
 
 #: States of a panel of a larger dense matrix, and rows below it that are updated together.
-_PANEL, _BELOW = 128, 256
+_PANEL, _BELOW = 128, 1024
 
 #: A multiplication of a sparse elimination takes as long as so many of a dense one.
 _SPARSE_COST = 16
