@@ -121,6 +121,7 @@ def back_up(begin: int, end: int, next_state: NDArray[np.int32], weight: Floats,
 @compiled
 def improve(
     b: Backups,
+    chain: Chain,
     epsilon: float,
     v: Floats,
     drift: float,
@@ -132,15 +133,14 @@ def improve(
     """out = T v, with the greedy row of each state in ``choice``; T and epsilon as in :mod:`rlgrid.kernels.sweeps`.
 
     ``gap`` [S] is by how much the greedy row was ahead of the next one, plus how much v had drifted by then. States
-    whose gap is larger than the ``drift`` by now keep their row. With epsilon above 0, and where ``gap`` is -inf, all
-    rows are looked at. Their q go to ``of_rows`` [R], where there is room.
+    whose gap is larger than the ``drift`` by now keep their row, that of the ``chain``. With epsilon above 0, and where
+    ``gap`` is -inf, all rows are looked at. Their q go to ``of_rows`` [R], where there is room.
     """
     least, most, total, size, looked_at = np.inf, -np.inf, 0.0, 0.0, 0
     for s in range(len(v)):
         if gap[unsigned(s)] > drift and epsilon == 0.0:
-            row = choice[unsigned(s)]
-            begin, end = b.first[unsigned(row)], b.first[unsigned(row + 1)]
-            new = back_up(begin, end, b.next_state, b.weight, b.reward[unsigned(row)], v)
+            begin, end = chain.first[unsigned(s)], chain.last[unsigned(s)]
+            new = back_up(begin, end, chain.next_state, chain.weight, chain.reward[unsigned(s)], v)
         else:
             looked_at += 1
             new, second, arg, mean, n = -np.inf, -np.inf, -1, 0.0, 0

@@ -237,6 +237,23 @@ def choose_among(rows: Rows, q: Floats, v: Floats, choice: Ints, tie: float, mos
 
 
 @compiled
+def near_the_best(q: Floats, near: float, optimal: NDArray[np.bool_], several: NDArray[np.bool_], best: Ints) -> None:
+    """Which ones of q [S, A] are within ``near`` of the best; where these are several, and the first best row, [S]."""
+    n_actions = q.shape[1]
+    for s in range(len(q)):
+        most, arg, count = -np.inf, 0, 0
+        for a in range(n_actions):
+            arg = a if q[unsigned(s), unsigned(a)] > most else arg
+            most = max(most, q[unsigned(s), unsigned(a)])
+        for a in range(n_actions):
+            is_near = q[unsigned(s), unsigned(a)] >= most - near
+            optimal[unsigned(s), unsigned(a)] = is_near
+            count += is_near
+        several[unsigned(s)] = count > 1
+        best[unsigned(s)] = s * n_actions + arg
+
+
+@compiled
 def row_values(rows: Rows, v: Floats, out: Floats) -> None:
     """q of every row, [R]; -inf where the action is not available."""
     for row in range(len(out)):

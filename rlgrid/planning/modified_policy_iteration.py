@@ -54,7 +54,7 @@ from rlgrid.planning.problem import MethodResult, Problem
 from rlgrid.planning.sweeping import value_iteration
 
 #: Sweeps of a policy between two improvements: while many states may still change their action, and later.
-FEW, MANY = 3, 32
+FEW, MANY = 2, 32
 
 #: A policy's sweeps end where the span of their change is so much smaller than that of the improvement.
 ENOUGH = 0.01
@@ -226,7 +226,9 @@ class _Iteration:
         if full:
             self.gap[:], self.drift = -np.inf, 0.0
             of_rows = self.of_rows = np.full(len(self.backups.reward), -np.inf)
-        change = improve(self.backups, epsilon, self.v, self.drift, self.out, self.choice, self.gap, of_rows)
+        change = improve(
+            self.backups, self.chain, epsilon, self.v, self.drift, self.out, self.choice, self.gap, of_rows
+        )
         return Change(*change)
 
     def _is_near(self, change: Change, low: float, high: float) -> bool:
@@ -396,7 +398,7 @@ def blocks_by(b: Backups, position: Ints) -> Blocks | None:
 def _mean_step(b: Backups, position: Ints) -> int:
     """About how far outcomes lead on average, the short way round; 1 where that is not far."""
     n = len(position)
-    rows = np.linspace(0, len(b.first) - 2, 4_000).astype(np.int64)
+    rows = np.linspace(0, len(b.first) - 2, 500).astype(np.int64)
     rows = rows[b.first[rows] < b.first[rows + 1]]
     state = np.searchsorted(b.begin, rows, side="right") - 1
     outcome = (b.first[rows] + b.first[rows + 1]) // 2  # one in the middle, as they are in order

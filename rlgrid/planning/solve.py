@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 
 from rlgrid.arrays import Bools, Floats, Ints
 from rlgrid.errors import InputError, chosen, shown, whole
-from rlgrid.kernels.sweeps import OUTWARD, Rows, choose_by_values, row_values, slack
+from rlgrid.kernels.sweeps import OUTWARD, Rows, choose_by_values, near_the_best, row_values, slack
 from rlgrid.models.checks import check_policy, check_share, resolve_discount
 from rlgrid.models.model import Source, TabularModel, as_model
 from rlgrid.models.tables import TIE
@@ -244,13 +244,15 @@ def _action_tables(problem: Problem, result: MethodResult, decision: Decision | 
         rounding = slack(problem.accuracy, float(np.abs(base).max(initial=0.0)))
     near = 2.0 * OUTWARD * (result.bound + rounding if result.bound < np.inf else problem.tol)
     q = q.reshape(model.n_states, model.n_actions)
-    optimal = q >= q.max(axis=1, keepdims=True) - near
-    doubtful = (optimal.sum(axis=1) > 1) & ~model.terminal
+    optimal, doubtful = np.empty(q.shape, np.bool_), np.empty(len(q), np.bool_)
+    best = np.empty(len(q), np.int64)
+    near_the_best(q, near, optimal, doubtful, best)
+    doubtful &= ~model.terminal
     clear = result.bound < np.inf and not doubtful.any()
     if decision is None and result.before is None and result.finished and not clear:
         decision = _decided(problem, base)
     if result.of_rows is not None and (decision is None or clear):
-        choice = _first_of_best(problem, base, q, near, np.flatnonzero(doubtful))
+        choice = _first_of_best(problem, base, q, near, np.flatnonzero(doubtful), best)
     elif decision is None or clear:
         choice = _greedy_rows(problem, _rows(problem), base, of_rows, near, result.surely_ends)
     else:
@@ -261,10 +263,9 @@ def _action_tables(problem: Problem, result: MethodResult, decision: Decision | 
     return ActionTables(q, _policy(model, choice, epsilon), optimal, doubtful)
 
 
-def _first_of_best(problem: Problem, v: Floats, q: Floats, most: float, doubtful: Ints) -> Ints:
-    """The row of the model [S] that :func:`_greedy_rows` finds, where q [S, A] leaves few states in doubt."""
+def _first_of_best(problem: Problem, v: Floats, q: Floats, most: float, doubtful: Ints, choice: Ints) -> Ints:
+    """The row of the model [S] that :func:`_greedy_rows` finds, from the best rows, where few states are in doubt."""
     t, n_actions = problem.model.tables, problem.model.n_actions
-    choice: Ints = q.argmax(axis=1) + np.arange(0, q.size, n_actions)
     best = choice[doubtful]
     length = t.first[best + 1] - t.first[best]
     ends = np.cumsum(length)
