@@ -18,9 +18,10 @@ from numpy.typing import ArrayLike
 
 from rlgrid.arrays import Bools, Floats
 from rlgrid.errors import InputError
-from rlgrid.models.checks import resolve_discount
+from rlgrid.models.checks import check_policy, resolve_discount
 from rlgrid.models.model import Source, TabularModel, as_model
 from rlgrid.models.tables import Tables
+from rlgrid.planning.block_gauss_seidel import collected
 from rlgrid.planning.chain import Chain, Values, chain_of, ending_probability, undiscounted_values
 from rlgrid.planning.elimination import UNIT, Elimination
 from rlgrid.planning.evaluation import evaluate_exact
@@ -65,7 +66,12 @@ def expected_steps(source: Source, policy: ArrayLike) -> Floats:
     >>> expected_steps(world, [[0.5, 0.5]] * world.n_states).round(9).tolist()
     [0.0, 5.0, 8.0, 9.0, 8.0, 5.0, 0.0]
     """
-    chain = chain_of(as_model(source), policy)
+    model = as_model(source)
+    if model.n_states > MOST_DIRECT:
+        costs = collected(model, check_policy(model, policy), np.where(model.terminal, 0.0, -1.0))
+        if costs is not None:
+            return 0.0 - costs
+    chain = chain_of(model, policy)
     lost = chain.components.reaching(chain.endless)
     steps = chain.elimination(~lost).solve(np.where(chain.model.terminal, 0.0, 1.0))
     steps[lost] = np.inf
@@ -83,13 +89,17 @@ def end_probability(source: Source, policy: ArrayLike, cells: ArrayLike | None =
     >>> round(17 * float(end_probability(world, plan.policy, world.where("G"))[0]), 9)
     14.0
     """
-    chain = chain_of(as_model(source), policy)
-    n_states = chain.model.n_states
-    wanted = np.ones(n_states, np.bool_) if cells is None else _as_mask(cells, n_states)
-    at_once = ending_probability(chain.model, chain.weight, wanted)
-    at_once[chain.model.terminal] = wanted[chain.model.terminal]
-    elsewhere = ending_probability(chain.model, chain.weight, ~wanted)
-    elsewhere[chain.model.terminal] = ~wanted[chain.model.terminal]
+    model = as_model(source)
+    wanted = np.ones(model.n_states, np.bool_) if cells is None else _as_mask(cells, model.n_states)
+    checked = check_policy(model, policy)
+    at_once, elsewhere = (ending_probability(model, checked.ravel(), kind) for kind in (wanted, ~wanted))
+    at_once[model.terminal], elsewhere[model.terminal] = wanted[model.terminal], ~wanted[model.terminal]
+    if model.n_states > MOST_DIRECT:
+        found = collected(model, checked, np.where(model.terminal, 0.0, at_once))
+        if found is not None:
+            inside = np.clip(found, 0.0, 1.0) if elsewhere[~model.terminal].any() else np.ones(model.n_states)
+            return np.where(model.terminal, wanted, inside)
+    chain = chain_of(model, checked)
     surely = ~chain.components.reaching(chain.endless | (elsewhere > 0))
     probability = surely.astype(np.float64)  # rounding must not hide a certain end
     doubtful = chain.components.reaching(at_once > 0) & ~surely

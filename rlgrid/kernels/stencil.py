@@ -68,7 +68,11 @@ def find_patterns(
     n_states = len(pattern)
     known = 0
     mask = np.uint64(len(table) - 1)
+    last = -1
     for s in range(n_states):
+        if last >= 0 and alike(first, next_state, code, n_actions, example[unsigned(last)], s):
+            pattern[unsigned(s)] = last
+            continue
         h = np.uint64(0xCBF29CE484222325)
         for row in range(s * n_actions, (s + 1) * n_actions):
             h = (h ^ np.uint64(row - s * n_actions + 1)) * np.uint64(0x100000001B3)
@@ -84,13 +88,14 @@ def find_patterns(
             if p < 0:
                 if known == len(example):
                     return -1
-                table[k], hashes[unsigned(known)], example[unsigned(known)], pattern[unsigned(s)] = known, h, s, known
+                table[k], hashes[unsigned(known)], example[unsigned(known)], last = known, h, s, known
                 known += 1
                 break
             if hashes[unsigned(p)] == h and alike(first, next_state, code, n_actions, example[unsigned(p)], s):
-                pattern[unsigned(s)] = p
+                last = p
                 break
             k = (k + np.uint64(1)) & mask
+        pattern[unsigned(s)] = last
     return known
 
 
@@ -99,16 +104,15 @@ def alike(
     first: Ints, next_state: Places, code: NDArray[np.integer[Any]], n_actions: int, one: int, other: int
 ) -> bool:
     """Whether the rows of two states look the same from where each stands."""
-    for a in range(n_actions):
-        i, j = first[unsigned(one * n_actions + a)], first[unsigned(other * n_actions + a)]
-        n = first[unsigned(one * n_actions + a + 1)] - i
-        if first[unsigned(other * n_actions + a + 1)] - j != n:
+    i, j = first[unsigned(one * n_actions)], first[unsigned(other * n_actions)]
+    for a in range(1, n_actions + 1):
+        if first[unsigned(one * n_actions + a)] - i != first[unsigned(other * n_actions + a)] - j:
             return False
-        for k in range(n):
-            if code[unsigned(i + k)] != code[unsigned(j + k)]:
-                return False
-            if next_state[unsigned(i + k)] - one != next_state[unsigned(j + k)] - other:
-                return False
+    for k in range(first[unsigned((one + 1) * n_actions)] - i):
+        if code[unsigned(i + k)] != code[unsigned(j + k)]:
+            return False
+        if next_state[unsigned(i + k)] - one != next_state[unsigned(j + k)] - other:
+            return False
     return True
 
 

@@ -203,37 +203,17 @@ def choose_by_values(rows: Rows, q: Floats, v: Floats, choice: Ints, tie: float,
     """The same choice from the values q of the rows, [R], at v."""
     for s in range(len(v)):
         best, margin = -np.inf, 0.0
-        for row in range(rows.begin[s], rows.begin[s + 1]):
-            best = max(best, q[row])
-        for row in range(rows.begin[s], rows.begin[s + 1]):
-            if q[row] == best and rows.first[row + 1] > rows.first[row]:
+        for row in range(rows.begin[unsigned(s)], rows.begin[unsigned(s + 1)]):
+            best = max(best, q[unsigned(row)])
+        for row in range(rows.begin[unsigned(s)], rows.begin[unsigned(s + 1)]):
+            if q[unsigned(row)] == best and rows.first[unsigned(row + 1)] > rows.first[unsigned(row)]:
                 margin = max(margin, tie * row_size(rows, row, v))
         least = best - min(margin, most)
-        if choice[s] < 0 or not q[choice[s]] >= least:
-            for row in range(rows.begin[s], rows.begin[s + 1]):
-                if q[row] >= least and rows.first[row + 1] > rows.first[row]:
-                    choice[s] = row
+        if choice[unsigned(s)] < 0 or not q[unsigned(choice[unsigned(s)])] >= least:
+            for row in range(rows.begin[unsigned(s)], rows.begin[unsigned(s + 1)]):
+                if q[unsigned(row)] >= least and rows.first[unsigned(row + 1)] > rows.first[unsigned(row)]:
+                    choice[unsigned(s)] = row
                     break
-
-
-@compiled
-def choose_among(rows: Rows, q: Floats, v: Floats, choice: Ints, tie: float, most: float) -> None:
-    """Write the first row of each state whose q [R], at v, is within ``tie`` of the best, and within ``most``.
-
-    ``tie`` is relative to what adds up to the best.
-    """
-    for s in range(len(v)):
-        begin, end = rows.begin[unsigned(s)], rows.begin[unsigned(s + 1)]
-        chosen = begin
-        for row in range(begin + 1, end):
-            if q[unsigned(row)] > q[unsigned(chosen)]:
-                chosen = row
-        best = q[unsigned(chosen)]
-        for row in range(begin, chosen):
-            if q[unsigned(row)] >= best - most and q[unsigned(row)] >= best - tie * row_size(rows, chosen, v):
-                chosen = row
-                break
-        choice[unsigned(s)] = chosen
 
 
 @compiled
@@ -311,14 +291,17 @@ def measure(rows: Rows) -> tuple[float, float, int, int]:
     """Over all rows: greatest sum of ``continuation`` and of |reward_share|, most outcomes; most rows of a state."""
     continuation, reward, longest, widest = 0.0, 0.0, 0, 0
     for s in range(len(rows.begin) - 1):
-        widest = max(widest, rows.begin[s + 1] - rows.begin[s])
-        for row in range(rows.begin[s], rows.begin[s + 1]):
+        begin, end = rows.begin[unsigned(s)], rows.begin[unsigned(s + 1)]
+        widest = max(widest, end - begin)
+        for row in range(begin, end):
+            first, last = rows.first[unsigned(row)], rows.first[unsigned(row + 1)]
             on, pay = 0.0, 0.0
-            for i in range(rows.first[row], rows.first[row + 1]):
-                on += rows.continuation[rows.code[i]]
-                pay += abs(rows.reward_share[rows.code[i]])
+            for i in range(first, last):
+                code = rows.code[unsigned(i)]
+                on += rows.continuation[unsigned(code)]
+                pay += abs(rows.reward_share[unsigned(code)])
             continuation, reward = max(continuation, on), max(reward, pay)
-            longest = max(longest, rows.first[row + 1] - rows.first[row])
+            longest = max(longest, last - first)
     return continuation, reward, longest, widest
 
 

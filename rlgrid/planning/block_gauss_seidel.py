@@ -11,16 +11,20 @@ import numpy as np
 from rlgrid.arrays import Floats
 from rlgrid.kernels.stencil import Stencil, guess, relax, residual
 from rlgrid.kernels.sweeps import OUTWARD, error_bound, slack, sweep
+from rlgrid.models.model import TabularModel
 from rlgrid.models.tables import TIE
 from rlgrid.planning.inductive_proof import MOST_DEVIATION, bound_from_costs
 from rlgrid.planning.problem import MethodResult, Problem
-from rlgrid.planning.stencils import Grid
+from rlgrid.planning.stencils import Grid, grid_of
 
 #: Passes after which ``auto`` gives it up: values then go round in circles for long.
 MOST_PASSES = 2_000
 
 #: Passes between two chances to interrupt.
 PASSES = 64
+
+#: A tolerance that is never met; and the relative error of what counts as found.
+LEAST_TOL, CLOSE = 1e-250, 1e-9
 
 #: The margin of the two vectors around v at discount 1, in residuals of v.
 MARGIN = 8.0
@@ -57,7 +61,7 @@ def proved_at_discount_1(problem: Problem, grid: Grid, limit: int) -> MethodResu
     Then the optimum may be infinite, cells between which one can move for free may be worth less than they seem, or
     rewards of both signs may be too close to each other.
     """
-    if not (grid.ends and grid.costs.some):
+    if not (grid.ends and (grid.costs.some or len(problem.weight))):  # a policy that can end everywhere does end
         return None
     stencil, accuracy = grid.stencil, grid.accuracy
     passes = _Passes(problem, grid, limit)
@@ -76,6 +80,19 @@ def proved_at_discount_1(problem: Problem, grid: Grid, limit: int) -> MethodResu
             return None
         theta = max(min(theta, change) * min(0.125, problem.tol / (4.0 * bound)), rounding / 16.0)
     return None
+
+
+def collected(model: TabularModel, policy: Floats, reward: Floats) -> Floats | None:
+    """What a policy [S, A] collects until it ends where each step pays ``reward`` [S], as closely as float64 can tell.
+
+    ``None`` where that is not proven to 1e-9 of the largest value, or of a reward.
+    """
+    problem = Problem(model, None, 1.0, None, 0.0, LEAST_TOL, MOST_PASSES, None, weight=policy.ravel())
+    grid = grid_of(problem, reward)
+    found = proved_at_discount_1(problem, grid, MOST_PASSES) if grid else None
+    if found is None or not found.bound <= CLOSE * max(float(np.abs(found.v).max()), float(np.abs(reward).max())):
+        return None
+    return found.v
 
 
 def _first_change(problem: Problem, grid: Grid, v: Floats) -> float:

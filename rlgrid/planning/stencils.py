@@ -73,11 +73,14 @@ def outcomes_repeat(problem: Problem) -> bool:
     return 2 * len(t.probability) <= len(t.next_state)
 
 
-def grid_of(problem: Problem) -> Grid | None:
-    """The stencil of a problem, or of the policy that it evaluates; ``None`` where its states are too different."""
+def grid_of(problem: Problem, reward: Floats | None = None) -> Grid | None:
+    """The stencil of a problem, or of the policy that it evaluates; ``None`` where its states are too different.
+
+    ``reward`` [S] takes the place of what the policy's steps pay.
+    """
     if problem.rows.first is not problem.model.tables.first:
         return None
-    return _grid_of_policy(problem) if len(problem.weight) else _grid_of_patterns(problem)
+    return _grid_of_policy(problem, reward) if len(problem.weight) else _grid_of_patterns(problem)
 
 
 # -- patterns --------------------------------------------------------------------------------------------------------
@@ -250,11 +253,13 @@ def _unrolled(n_actions: int, n_sides: int) -> dict[str, tuple[int, ...]]:
 # -- policies --------------------------------------------------------------------------------------------------------
 
 
-def _grid_of_policy(problem: Problem) -> Grid | None:
+def _grid_of_policy(problem: Problem, reward: Floats | None) -> Grid | None:
     """Every state is a pattern of its own, with one row."""
     steps = _steps_of_policy(problem)
     if steps is None:
         return None
+    if reward is not None:
+        steps = steps._replace(reward=reward)
     n_states, n_sides = steps.target.shape
     going = steps.chance.sum(axis=1)
     counts = (going + steps.staying > 0) | (steps.reward != 0)
@@ -282,6 +287,8 @@ def _grid_of_policy(problem: Problem) -> Grid | None:
     )
     costs = costs_of(steps.reward[counts], steps.ending[counts], _deviation(problem, problem.rows))
     accuracy = _accuracy(problem, problem.rows, n_sides)
+    if reward is not None:
+        accuracy = accuracy._replace(reward=float(np.abs(reward).max(initial=0.0)))
     return Grid(stencil, order, links, accuracy, costs, ends)
 
 

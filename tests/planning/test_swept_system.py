@@ -102,3 +102,24 @@ def test_what_happens_under_a_policy_is_the_same_without_elimination(monkeypatch
         assert (np.abs(one - other)[finite] <= 1e-10 * np.abs(one)[finite] + 1e-300).all()
     by_sweeps = evaluate_policy(model, policy, "direct", discount=1.0)
     assert by_sweeps.bound < 1e-9
+
+
+def test_steps_and_ends_of_large_grids(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By sweeps over blocks, as by elimination; a pit takes some of the episodes."""
+    text = 'actions = ["up", "right", "down", "left"]\nmap = """\n' + "S" + "." * 19 + "\n"
+    text += "\n".join("." * 20 for _ in range(12)) + "\n" + "." * 10 + "P" + "." * 8 + 'G\n"""\nreward.step = -1\n'
+    text += (
+        "[cells]\nG = { terminal = true }\nP = { terminal = true }\n[slip]\nturn = { 0 = 0.7, 90 = 0.2, -90 = 0.1 }\n"
+    )
+    model = TabularModel.from_world(rlgrid.World.from_toml(text))
+    policy = solve(model, discount=1, epsilon=0.2).policy
+    pit, goal = np.flatnonzero(model.terminal)
+    asked = [lambda: rlgrid.expected_steps(model, policy)] + [
+        (lambda cells=cells: rlgrid.end_probability(model, policy, cells)) for cells in ([pit], [goal], [pit, goal])
+    ]
+    eliminated = [ask() for ask in asked]
+    monkeypatch.setattr(rlgrid.analysis.markov_chain, "MOST_DIRECT", 10)
+    for ask, wanted in zip(asked, eliminated, strict=True):
+        found = ask()
+        assert np.abs(found - wanted).max() <= 1e-9 * max(1.0, wanted.max())
+    assert 0.0 < eliminated[1][0] < 1.0 and (asked[3]() == 1.0).sum() == model.n_states
