@@ -17,6 +17,7 @@ from rlgrid.files import write_whole
 from rlgrid.models.model import Source, TabularModel, as_model
 from rlgrid.planning.evaluation import EVALUATIONS
 from rlgrid.planning.exact_model import ExactRow, ExactStates, epsilon_soft, exact_states, integers, under_policy
+from rlgrid.planning.fractions import number_of
 from rlgrid.planning.plan import PathName, Plan
 from rlgrid.planning.proof import prove
 
@@ -25,9 +26,6 @@ MOST_BYTES, MOST_DIGITS = 2**27, 4_300
 
 #: Numbers with fewer bits than this have no more digits than that.
 MOST_BITS = 14_280
-
-#: Two discounts are alike if their distances to 1 are, relatively, to within this.
-ALIKE = Fraction(1, 10**12)
 
 #: A measure of the checker's work, outcomes times squares of bits, above which values are rounded to floats.
 MOST_WORK = 2**42
@@ -65,7 +63,7 @@ def write_certificate(source: Source, plan: Plan, path: PathName) -> Certificate
     """
     model = as_model(source)
     _check(model, plan)
-    discount = _discount(plan)
+    discount = number_of(plan.discount) if plan.exact_v is None else Fraction(repr(plan.discount))
     states, policy = _problem(model, plan)
     v, enough = _values(model, plan), 2.0 * plan.bound if plan.bound < np.inf else 0.0
     lower, upper = prove(integers(states, discount), policy, v, enough, model.shape, strict=discount == 1)
@@ -124,13 +122,6 @@ def _problem(model: TabularModel, plan: Plan) -> tuple[ExactStates, list[int]]:
     action = np.where(model.available, plan.policy, -1.0).argmax(axis=1)
     row = np.cumsum(model.available, axis=1)[np.arange(len(states)), action] - 1
     return epsilon_soft(states, Fraction(repr(plan.epsilon))), row.tolist()
-
-
-def _discount(plan: Plan) -> Fraction:
-    """What the discount prints as; of a plan in floats its own fraction, where the two are not alike."""
-    printed, own = Fraction(repr(plan.discount)), Fraction(plan.discount)
-    alike = plan.exact_v is not None or abs(printed - own) <= ALIKE * (1 - own)
-    return printed if alike else own
 
 
 def _values(model: TabularModel, plan: Plan) -> list[Fraction | None]:

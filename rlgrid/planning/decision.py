@@ -153,9 +153,16 @@ def _upper_values(rows: Rows, found: _Enclosed, above: Floats) -> Floats:
     return upper
 
 
-def upstream(rows: Rows, epsilon: float, choice: Ints, doubtful: Bools) -> Bools:
-    """States from which the policy may come to a doubtful one, these among them, [S]: their values are in doubt."""
-    return towards(rows, soft_weights(rows, epsilon, choice) > 0, doubtful)[0] if doubtful.any() else doubtful
+def spread(rows: Rows, epsilon: float, optimal: Bools, doubtful: Bools) -> Bools:
+    """States in which the policy may not be optimal, [S]: those in doubt, and those that may be better for their sake.
+
+    ``optimal`` [S, A] are rows among which all optimal ones are. From all other states these lead to no state in doubt,
+    and each is worth what the policy's is: so the values of the policy are the only ones that are the best there. The
+    rows that the policy itself takes are not enough: one that leads to a state in doubt may turn out the best.
+    """
+    if not doubtful.any():
+        return doubtful
+    return towards(rows, np.diff(rows.first) > 0 if epsilon else optimal.ravel(), doubtful)[0]
 
 
 def _enclosed(model: TabularModel, rows: Rows, discount: float, weight: Floats) -> _Enclosed | None:

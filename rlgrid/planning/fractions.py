@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 #: States above which no attempt is made.
 MOST_STATES = 1_000
 
+#: Two discounts are alike if their distances to 1 are, relatively, to within this.
+ALIKE = Fraction(1, 10**12)
+
 #: Entries of a system times bits of its values after which the solution is given up: some seconds.
 MOST_BITS = 50_000_000
 
@@ -92,15 +95,21 @@ class _System(NamedTuple):
     unit: list[int]
 
 
-def optimal_fractions(problem: Problem, model_rows: Rows, choice: Ints) -> OptimalFractions:
+def number_of(discount: float) -> Fraction:
+    """The number that a discount in floats stands for: what it prints as, or its own where the two are not alike."""
+    printed, own = Fraction(repr(discount)), Fraction(discount)
+    return printed if abs(printed - own) <= ALIKE * (1 - own) else own
+
+
+def optimal_fractions(problem: Problem, model_rows: Rows, choice: Ints, gamma: Fraction) -> OptimalFractions:
     """v* from the problem's rows, and a choice [Q] of these to begin with; ``model_rows`` are those of the model.
 
-    The choice may be any policy with finite values; a good one saves work.
+    The choice may be any policy with finite values; a good one saves work. ``gamma`` is the discount.
 
     Raises:
         InputError: where the values have too many digits, or rounding hides them from float64.
     """
-    model, collapsed, gamma = problem.model, problem.collapsed, Fraction(repr(problem.discount))
+    model, collapsed = problem.model, problem.collapsed
     integers = integer_rows(model, problem.rows, gamma)
     epsilon = Fraction(repr(problem.epsilon))
     values, iterations = _optimum(integers, choice.copy(), epsilon, problem.max_sweeps, model.name)
@@ -139,8 +148,9 @@ def not_optimal(problem: Problem, model_rows: Rows, policy: Floats) -> Bools:
     """
     model, epsilon = problem.model, Fraction(repr(problem.epsilon))
     check_size(model)
-    best = optimal_fractions(problem, model_rows, policy_iterations(problem).choice)
-    integers = integer_rows(model, model_rows, Fraction(repr(problem.discount)))
+    gamma = number_of(problem.discount)
+    best = optimal_fractions(problem, model_rows, policy_iterations(problem).choice, gamma)
+    integers = integer_rows(model, model_rows, gamma)
     choice = (policy.argmax(axis=1) + model.n_actions * np.arange(model.n_states)).tolist()
     taken = [_soft(of_state, row, epsilon) for of_state, row in zip(integers.of_state, choice, strict=True)]
     own = _policy_fractions(replace(problem, given=model_rows, collapsed=None, weight=policy.ravel()), integers, taken)

@@ -7,6 +7,7 @@ optimal values are not finite are refused there.
 from __future__ import annotations
 
 from dataclasses import replace
+from fractions import Fraction
 from functools import partial
 
 import numpy as np
@@ -19,7 +20,7 @@ from rlgrid.models.checks import check_policy, check_share, resolve_discount
 from rlgrid.models.model import Source, TabularModel, as_model
 from rlgrid.models.tables import TIE
 from rlgrid.planning.certificate import enclosure
-from rlgrid.planning.decision import MOST_CELLS, MOST_STATES, Decision, decide, settle, upstream
+from rlgrid.planning.decision import MOST_CELLS, MOST_STATES, Decision, decide, settle, spread
 from rlgrid.planning.fractions import check_size, not_optimal, optimal_fractions
 from rlgrid.planning.graph import closed_rows, mean_rewards, rows_at
 from rlgrid.planning.methods import METHODS, Criterion
@@ -183,7 +184,7 @@ def _plan(problem: Problem, method: str, result: MethodResult) -> Plan:
         epsilon=problem.epsilon,
         horizon=problem.horizon,
         tables=partial(_action_tables, quiet, result, decision),
-        doubts=partial(_doubts, quiet) if result.before is None and result.finished else None,
+        doubts=partial(_doubts, quiet, result.finished) if result.before is None else None,
         shape=problem.model.shape,
         actions=problem.model.actions,
     )
@@ -248,7 +249,9 @@ def _action_tables(problem: Problem, result: MethodResult, decision: Decision | 
     best = np.empty(len(q), np.int64)
     near_the_best(q, near, optimal, doubtful, best)
     doubtful &= ~model.terminal
-    clear = result.bound < np.inf and not doubtful.any()
+    if not result.bound < np.inf:
+        doubtful = ~model.terminal
+    clear = not doubtful.any()
     if decision is None and result.before is None and result.finished and not clear:
         decision = _decided(problem, base)
     if result.of_rows is not None and (decision is None or clear):
@@ -257,9 +260,10 @@ def _action_tables(problem: Problem, result: MethodResult, decision: Decision | 
         choice = _greedy_rows(problem, _rows(problem), base, of_rows, near, result.surely_ends)
     else:
         choice, q = decision.choice, decision.q.reshape(q.shape)
-        doubtful = upstream(_rows(problem), epsilon, choice, decision.doubtful)
         close = decision.close.reshape(q.shape)
         optimal = close if decision.complete else optimal | close
+        proven = decision.complete or result.bound < np.inf
+        doubtful = spread(_rows(problem), epsilon, optimal if proven else model.available, decision.doubtful)
     return ActionTables(q, _policy(model, choice, epsilon), optimal, doubtful)
 
 
@@ -303,13 +307,15 @@ def _greedy_rows(problem: Problem, rows: Rows, v: Floats, q: Floats, most: float
     return choice if problem.collapsed is None else expand(problem.collapsed, rows, choice)
 
 
-def _doubts(problem: Problem, tables: ActionTables) -> Bools:
+def _doubts(problem: Problem, finished: bool, tables: ActionTables) -> Bools:
     """States [S] in which the policy is not optimal, in fractions; those in doubt where that is too much work."""
     rows = rows_at(problem.model, problem.discount)
-    try:
-        return not_optimal(_collapsed(problem), rows, tables.policy)
-    except InputError:
-        return tables.undetermined
+    if finished:
+        try:
+            return not_optimal(_collapsed(problem), rows, tables.policy)
+        except InputError:
+            pass
+    return spread(rows, problem.epsilon, tables.optimal_actions, tables.undetermined)
 
 
 def _policy(model: TabularModel, choice: Ints, epsilon: float) -> Floats:
@@ -326,7 +332,8 @@ def _fraction_plan(problem: Problem) -> Plan:
     model = problem.model
     check_size(model)
     choice = policy_iterations(problem).choice
-    found = optimal_fractions(problem, rows_at(model, problem.discount), choice)
+    gamma = Fraction(repr(problem.discount))
+    found = optimal_fractions(problem, rows_at(model, problem.discount), choice, gamma)
     return Plan(
         v=found.v,
         bound=found.bound,

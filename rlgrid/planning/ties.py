@@ -35,6 +35,10 @@ Marks: TypeAlias = NDArray[np.uint64]
 INNER = np.uint64(0x5851F42D4C957F2D)
 
 
+#: What a row looks like that ends or comes to rest without being paid; an action that is not available looks like 0.
+NOTHING = np.uint64(0x2127599BF4325C37)
+
+
 def ties(model: TabularModel, rows: Rows, discount: float, epsilon: float, choice: Ints, v: Floats) -> Bools:
     """Rows of a model [R] that are worth just what the chosen row of their state is, under the policy that chooses it.
 
@@ -110,7 +114,7 @@ def _marks(model: TabularModel, rows: Rows, timeless: bool, label: Ints) -> Mark
             _mix(code.astype(np.uint64) + np.uint64(seed)) ^ (ahead.astype(np.uint64) * np.uint64(0xFF51AFD7ED558CCD))
         )
         np.add.at(found[:, column], row, outcome)
-    found[~paying] = 0
+    found[~paying & (np.diff(rows.first) > 0)] = NOTHING
     if timeless:
         _forget_time(found, model.tables.reward[code], ahead, pays, row, label[state_of_row(rows)], paying)
     return found

@@ -224,3 +224,63 @@ def test_drawn_worlds(world: World) -> None:
     for discount in (0.05, 0.9):
         best = solve(world, discount=discount, exact=True)
         check(TabularModel.from_world(world), solve(world, discount=discount), best)
+
+
+def test_doubts_further_on_reach_states_that_the_policy_leads_away_from() -> None:
+    """To go on is worth 2^30 and less than to end, unless the action that float64 cannot see to be better is taken."""
+    horizon, more = 2.0**30, 2.0**-26
+    model = TabularModel.from_transitions(
+        state=[0, 0, 1, 1],
+        action=[0, 1, 0, 1],
+        next_state=[2, 1, 1, 1],
+        probability=np.ones(4),
+        reward=[horizon - 1 + more * horizon / 2, 0, 1, 1 + more],
+        terminated=[True, False, False, False],
+    )
+    plan = solve(model, "policy_iteration", discount=1 - 1 / horizon, tol=1e5)
+    assert plan.policy.argmax(axis=1).tolist()[:2] == [0, 0]  # the best are 1 and 1
+    assert plan._tables.undetermined.tolist() == [True, True, False]
+    assert plan.undetermined.tolist() == [True, True, False]
+
+
+def test_fractions_decide_at_the_discount_that_the_float_is() -> None:
+    horizon = 2.0**30
+    discount = 1 - 1 / horizon  # it prints as 0.9999999990686774, whose horizon is shorter by 3e-8 of it
+    ends = horizon * (1 - 2.0**-53)
+    model = TabularModel.from_transitions([0, 0], [0, 1], [0, 1], [1, 1], [1, ends], [False, True])
+    plan = solve(model, "policy_iteration", discount=discount, tol=1e5)
+    assert plan._tables.undetermined[0]
+    assert bool(plan.undetermined[0]) == (plan.policy[0, 0] == 0)  # to go on for ever is worth more
+
+
+def test_a_tie_is_not_proven_between_states_with_more_and_fewer_actions() -> None:
+    """An action that is worth nothing counts where it is taken by chance."""
+    model = TabularModel.from_transitions(
+        state=[0, 0, 1, 1, 2],
+        action=[0, 1, 0, 1, 0],
+        next_state=[1, 2, 3, 3, 3],
+        probability=np.ones(5),
+        reward=[0, 0, 1, 0, 1],
+        terminated=[False, False, True, True, True],
+    )
+    plan = solve(model, discount=0.5, epsilon=2.0**-51)  # state 1 is worth 1 - 2^-52, state 2 is worth 1
+    assert plan.policy[0, 1] > 0.5 or plan.undetermined[0]
+
+
+@pytest.mark.parametrize("size", [1_001, 5_001])
+def test_large_models_count_the_states_that_may_come_to_one_in_doubt(size: int) -> None:
+    """A row of states, at whose end two actions are equally good: where this is not decided, no state is."""
+    states = np.arange(size)
+    on = np.minimum(states + 1, size - 1)
+    model = TabularModel.from_transitions(
+        state=np.append(states, size - 1),
+        action=np.append(np.zeros(size, np.int64), 1),
+        next_state=np.append(on, size - 1),
+        probability=np.ones(size + 1),
+        reward=np.append(np.where(states == size - 1, 1.0, 0.0), 1.0 + 2.0**-52),
+        terminated=np.append(states == size - 1, True),
+        n_states=size,
+        terminal=np.zeros(size, np.bool_),
+    )
+    plan = solve(model, "gauss_seidel", discount=0.9)
+    assert plan.undetermined.all()
