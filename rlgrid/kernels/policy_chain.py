@@ -272,6 +272,18 @@ def sweep_chain(chain: Chain, v: Floats, out: Floats) -> tuple[float, float]:
 
 
 @compiled
+def sweep_in_place(chain: Chain, v: Floats) -> tuple[float, float]:
+    """v = r + P v, a state at a time with the newest values of the others; the least and greatest change."""
+    least, most = np.inf, -np.inf
+    for s in range(len(v)):
+        begin, end = chain.first[unsigned(s)], chain.last[unsigned(s)]
+        new = back_up(begin, end, chain.next_state, chain.weight, chain.reward[unsigned(s)], v)
+        least, most = min(least, new - v[unsigned(s)]), max(most, new - v[unsigned(s)])
+        v[unsigned(s)] = new
+    return least, most
+
+
+@compiled
 def raise_by(chain: Chain, change: float, out: Floats) -> None:
     """Make of out = r + P v what it is for v + change."""
     for s in range(len(out)):
