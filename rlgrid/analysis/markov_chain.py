@@ -22,9 +22,10 @@ from rlgrid.models.checks import check_policy, resolve_discount
 from rlgrid.models.model import Source, TabularModel, as_model
 from rlgrid.models.tables import Tables
 from rlgrid.planning.block_gauss_seidel import collected
-from rlgrid.planning.chain import Chain, Values, chain_of, ending_probability, undiscounted_values
+from rlgrid.planning.chain import Chain, Values, chain_of, ending_probability, undiscounted_values, values_of_weights
 from rlgrid.planning.elimination import UNIT, Elimination
 from rlgrid.planning.evaluation import evaluate_exact
+from rlgrid.planning.graph import rows_at
 from rlgrid.planning.swept_system import SweptSystem, system_of
 
 #: States up to which a discounted system is solved directly.
@@ -149,7 +150,7 @@ def return_variance(source: Source, policy: ArrayLike, *, discount: float | None
     model = chain.model
     gamma = resolve_discount(discount, model.discount)
     if gamma < 1:
-        v = evaluate_exact(model, chain.policy, discount=gamma)
+        v = _discounted_values(chain, gamma)
         return _solve(
             chain, _mean_of_outcomes(chain, _surprises(model, v, gamma)), gamma**2, (1.0 - gamma) * (1.0 + gamma)
         )
@@ -163,6 +164,13 @@ def return_variance(source: Source, policy: ArrayLike, *, discount: float | None
         variance = _undiscounted_variance(chain, values, of_step, kept)
     variance[infinite], variance[~finite] = np.inf, np.nan
     return variance
+
+
+def _discounted_values(chain: Chain, gamma: float) -> Floats:
+    """v_pi [S], each relative to itself where the equations are not too many: large ones next door must not blur it."""
+    if chain.model.n_states > MOST_DIRECT:
+        return evaluate_exact(chain.model, chain.policy, discount=gamma)
+    return values_of_weights(chain.model, rows_at(chain.model, gamma), gamma, chain.weight.ravel()).v
 
 
 def _surprises(model: TabularModel, v: Floats, gamma: float) -> Floats:

@@ -382,3 +382,12 @@ def test_a_few_numbers_are_right_by_themselves(shape: str) -> None:
     rng = np.random.default_rng(11)
     for _ in range(3):
         check(SHAPES[shape](rng))
+
+
+def test_large_values_elsewhere_do_not_blur_a_discounted_variance() -> None:
+    P = np.zeros((4, 1, 4))
+    P[np.arange(4), 0, [0, 3, 0, 1]] = 1
+    model = TabularModel.from_arrays(P, [[1.0], [1.0], [1e30], [0.0]])  # nothing is left to chance
+    variance = return_variance(model, np.ones((4, 1)), discount=0.9)
+    assert (variance >= 0).all()
+    assert variance[[0, 1, 3]].max() < 1e-20
