@@ -36,7 +36,10 @@ from rlgrid.planning.undiscounted import cells_in_words
 FIRST_CHECK = 64
 
 #: States above which no linear system is solved.
-MOST_DIRECT = 100_000
+MOST_DIRECT = 50_000
+
+#: Outcomes to look at, in all sweeps, before a large model is given up: some minutes.
+MOST_OUTCOMES = 2**34
 
 
 class _Renewal(NamedTuple):
@@ -53,14 +56,16 @@ def average_reward(problem: Problem) -> MethodResult:
     """The best (epsilon-soft) mean reward a step, or that of a given policy, to within ``tol``, and relative values.
 
     Raises:
-        InputError: where it is not the same from all states, not found after ``max_sweeps``, or rounding hides it.
+        InputError: where it is not the same from all states, not found after ``max_sweeps`` or some minutes, or hidden
+            by rounding.
     """
     model, tol, epsilon = problem.model, problem.tol, problem.epsilon
     renewal = _renewal(problem)
     rows, v = renewal.rows, np.zeros(len(renewal.rows.begin) - 1)
     out, check, restart = np.empty_like(v), FIRST_CHECK, len(rows.first) - 2
     low = high = 0.0
-    for k in range(1, problem.max_sweeps + 1):
+    limit = min(problem.max_sweeps, 1 + MOST_OUTCOMES // len(rows.next_state))
+    for k in range(1, limit + 1):
         v -= row_value(rows, restart, v)  # relative to a start, so the restart is worth 0, but for rounding
         v[-1] = row_value(rows, restart, v)
         _, size = sweep(rows, renewal.weight, epsilon, v, out)
@@ -69,7 +74,7 @@ def average_reward(problem: Problem) -> MethodResult:
         if problem.on_sweep:
             problem.report(k, _of_model(model, renewal, v))
         bound = OUTWARD * (0.5 * (high - low) + error)
-        if bound <= tol or (k == problem.max_sweeps and problem.on_limit == "return"):
+        if bound <= tol or (k == limit and problem.on_limit == "return"):
             choice = np.full(model.n_states, -1)
             choice[renewal.state] = renewal.origin[_greedy(rows, epsilon, v)[:-1]]
             gain = 0.5 * (low + high)
@@ -87,9 +92,10 @@ def average_reward(problem: Problem) -> MethodResult:
                 continue
             check *= 2
         v[:-1] += 0.5 * change
+    more = "more, or a larger tol" if limit == problem.max_sweeps else "a larger tol, or fewer states"
     raise InputError(
-        f"max_sweeps: not settled after {problem.max_sweeps}: the mean reward a step is between {low:.6g} and "
-        f"{high:.6g}; allowed: more, or a larger tol"
+        f"max_sweeps: not settled after {limit}: the mean reward a step is between {low:.6g} and {high:.6g}; "
+        f"allowed: {more}"
     )
 
 

@@ -11,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from rlgrid import InputError, TabularModel, World, load_world, solve
+from rlgrid.planning import average_reward
 
 Floats = NDArray[np.float64]
 
@@ -234,6 +235,17 @@ def test_bad_arguments_get_one_sentence(options: dict[str, float], sentence: str
     with pytest.raises(InputError) as error:
         solve(load_world("zhao_5x5"), "average_reward", **options)
     assert str(error.value).startswith(sentence)
+
+
+def test_large_models_are_given_up_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With what is proven so far; where that is asked for, it is returned."""
+    world = load_world("zhao_5x5")
+    gain = average(world)[0]
+    monkeypatch.setattr(average_reward, "MOST_OUTCOMES", 1_000)
+    with pytest.raises(InputError, match=r"not settled after \d+: .* allowed: a larger tol, or fewer states$"):
+        solve(world, "average_reward")
+    plan = solve(world, "average_reward", on_limit="return")
+    assert plan.gain is not None and 1e-8 < plan.bound < 1 and abs(plan.gain - gain) <= plan.bound
 
 
 def test_the_command_line(run: Callable[..., tuple[int, str, str]]) -> None:
