@@ -77,7 +77,7 @@ class Plan:
             At discount 1 an action that only waits counts.
         undetermined: bool [S], states in which the policy may not be optimal: where another action is too close to
             tell and no tie could be proven, and those from which the policy may come there. In all others its value
-            is the best, exactly. Up to 1,000 states fractions decide what float64 cannot.
+            is the best, exactly. Up to 300 states fractions decide what float64 cannot.
         bound: proven bound on max |v - v*|, rounding included, of the model whose rows of probabilities are divided by
             their sums, at the discount that the float is. Infinite: none was found (discount 1).
         iterations: sweeps, policies, or pivots of the linear program.
