@@ -13,6 +13,9 @@ from rlgrid.errors import InputError, shown, whole
 #: Stands for "no limit" where a number of steps, episodes or batches is asked for: more than any run has, in 64 bits.
 NO_LIMIT = 2**62
 
+#: States times actions: they are numbered in 32 bits.
+MOST_ROWS = 2**31 - 1
+
 #: How many states or actions are believed to stand behind a batch, where nobody says: so many, and so many times as
 #: many as it has transitions.
 LEAST_SPARSE, MOST_SPARSE = 2**20, 100
@@ -139,6 +142,10 @@ def check_batch(batch: Batch, n_states: int | None, n_actions: int | None) -> tu
             if len(column) and not 0 <= column.min() <= column.max() < size:
                 raise InputError(f"batch: {name} has values outside 0 to {size - 1}")
         sizes.append(size)
+    if sizes[0] * sizes[1] > MOST_ROWS:
+        raise InputError(
+            f"batch: found {sizes[0]:,} states and {sizes[1]:,} actions; allowed: {MOST_ROWS:,} of both multiplied"
+        )
     return sizes[0], sizes[1]
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rlgrid.arrays import Bools, Floats, Ints
+from rlgrid.batch import MOST_ROWS
 from rlgrid.errors import InputError, numbers, shown
 from rlgrid.models.outcomes import Outcomes
 from rlgrid.models.tables import Tables
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_array, sparray, spmatrix
 
     Matrix: TypeAlias = ArrayLike | sparray | spmatrix
-
-#: States, or rows of states and actions, are numbered in 32 bits.
-MOST_ROWS = 2**31 - 1
 
 
 class Pairs(NamedTuple):

@@ -248,6 +248,9 @@ def test_a_huge_state_number_in_a_batch_is_refused_before_anything_is_allocated(
     batch.next_state[3], batch.action[0] = 0, 2**40
     with pytest.raises(InputError, match=r"^batch: action has the value 1099511627776"):
         TabularModel.from_batch(batch)
+    batch.action[0] = 0
+    with pytest.raises(InputError, match=r"^batch: found 1,099,511,627,776 states and"):
+        TabularModel.from_batch(batch, n_states=2**40)
 
 
 # How outcomes are stored
