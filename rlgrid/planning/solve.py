@@ -29,6 +29,9 @@ from rlgrid.planning.policy_iteration import policy_iterations
 from rlgrid.planning.problem import MAX_SWEEPS, MethodResult, OnSweep, Problem, check_limits, check_work, uncertified
 from rlgrid.planning.undiscounted import cells_in_words, collapse, ending_choice, expand, towards_an_end
 
+#: States up to which fractions decide what float64 leaves in doubt; more can take half a minute.
+MOST_IN_FRACTIONS = 300
+
 
 def solve(
     source: Source,
@@ -310,7 +313,7 @@ def _greedy_rows(problem: Problem, rows: Rows, v: Floats, q: Floats, most: float
 def _doubts(problem: Problem, finished: bool, tables: ActionTables) -> Bools:
     """States [S] in which the policy is not optimal, in fractions; those in doubt where that is too much work."""
     rows = rows_at(problem.model, problem.discount)
-    if finished:
+    if finished and problem.model.n_states <= MOST_IN_FRACTIONS:
         try:
             return not_optimal(_collapsed(problem), rows, tables.policy)
         except InputError:
