@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rlgrid.analysis.phase_picture import PhaseDiagram, deepest_point
-from rlgrid.analysis.phases import ParametricWorld, Point, is_optimal_at
+from rlgrid.analysis.phases import ParametricWorld, Point, finite_optimum, is_optimal_at
 from rlgrid.errors import InputError, numbers
 from rlgrid.planning.plan import Plan
 from rlgrid.planning.solve import solve
@@ -75,7 +75,7 @@ def _point(parametric: ParametricWorld, value: float) -> Point | None:
     """The optimum at a point, where it is finite."""
     model, discount = parametric.model_at(value)
     try:
-        return Point(value, model, discount, solve(model, "policy_iteration", discount=discount))
+        return Point(value, model, discount, finite_optimum(model, discount))
     except InputError:
         return None
 

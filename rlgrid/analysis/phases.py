@@ -131,6 +131,18 @@ class _Piece(NamedTuple):
     policy: Floats
 
 
+def finite_optimum(model: TabularModel, discount: float) -> Plan:
+    """The optimum by policy iteration.
+
+    Raises:
+        InputError: where a value is not finite.
+    """
+    plan = solve(model, "policy_iteration", discount=discount)
+    if not np.isfinite(plan.v).all():
+        raise InputError(f"{model.name}: from some cells no policy reaches an end; allowed: a discount below 1")
+    return plan
+
+
 class ParametricWorld:
     """A world as a function of one of its numbers.
 
@@ -157,7 +169,7 @@ class ParametricWorld:
         """The optimum at a value of the number."""
         model, discount = self.model_at(value)
         try:
-            return Point(value, model, discount, solve(model, "policy_iteration", discount=discount))
+            return Point(value, model, discount, finite_optimum(model, discount))
         except InputError as error:
             raise InputError(f"{error} ({self.path} = {value:.6g})") from None
 

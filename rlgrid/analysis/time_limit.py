@@ -22,7 +22,8 @@ def start_values(plan: Plan, model: TabularModel) -> dict[str, float]:
     >>> {key: round(value, 4) for key, value in start_values(solve(model), model).items()}
     {'value': 0.8235, 'value_within_limit': 0.7442}
     """
-    value = {"value": float(model.start @ plan.v)}
+    begins = model.start > 0  # elsewhere values may be infinite
+    value = {"value": float(model.start[begins] @ plan.v[begins])}
     limit = model.max_episode_steps
     if limit is None or plan.horizon is not None or limit > affordable_sweeps(model, MOST_OUTCOMES):
         return value

@@ -14,6 +14,9 @@ from rlgrid.planning.plan import PathName
 from rlgrid.view.text_maps import WIDTH, policy_map, value_map
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from rlgrid.models.model import TabularModel
     from rlgrid.planning.plan import Plan
     from rlgrid.worlds.world import World
@@ -59,8 +62,10 @@ def solve(
         facts = {"world": loaded.name, "method": plan.method, "discount": plan.discount, "iterations": plan.iterations}
         arrays = {"v": plan.v.tolist(), "policy": plan.policy.argmax(axis=1).tolist()}
         bound = plan.bound if plan.bound < float("inf") else None
-        arrays |= {"exact_v": [str(v) for v in plan.exact_v]} if plan.exact_v is not None else {}
-        facts |= {"unknown": {"bound": "the error is not certified"}} if bound is None else {}
+        arrays |= {"exact_v": [None if v is None else str(v) for v in plan.exact_v]} if plan.exact_v is not None else {}
+        unknown = {"bound": "the error is not certified"} if bound is None else {}
+        unknown |= {"v": never_ending_text(loaded, plan)} if (plan.v == -float("inf")).any() else {}
+        facts |= {"unknown": unknown} if unknown else {}
         facts |= {"bound": bound, "undetermined": int(plan.undetermined.sum()), "actions": loaded.actions}
         facts |= starting if plan.gain is None else {"gain": plan.gain}
         facts |= {} if proof is None else {"certificate": {"bound": float(proof.bound), "proven": proof.proven}}
@@ -103,6 +108,8 @@ def plan_text(world: World, plan: Plan, starting: dict[str, float], width: int =
     shares = plan.optimal_actions / plan.optimal_actions.sum(axis=1, keepdims=True)
     parts = [f"{world.name}, {solved_for(plan)}: {plan.method}, {iterations}, {certified}"]
     parts += [value_map(world, plan.v, width=width), policy_map(world, shares, width)]
+    if (plan.v == -float("inf")).any():
+        parts.append(never_ending_text(world, plan))
     if plan.undetermined.any() and plan.gain is None:
         parts.append(undetermined_text(world, plan))
     if plan.gain is None:
@@ -112,12 +119,21 @@ def plan_text(world: World, plan: Plan, starting: dict[str, float], width: int =
     return "\n\n".join(parts)
 
 
-def undetermined_text(world: World, plan: Plan) -> str:
-    """In how many cells the policy may not be optimal, and the first of them."""
-    cells = plan.undetermined.nonzero()[0]
+def never_ending_text(world: World, plan: Plan) -> str:
+    """From how many cells no policy ends, and the first of them."""
+    return f"minus infinity, as no policy ends from {_counted((plan.v == -float('inf')).nonzero()[0], world)}"
+
+
+def _counted(cells: NDArray[np.int64], world: World) -> str:
+    """How many cells there are, and the first of them."""
     row, column = divmod(int(cells[0]), world.shape[1])
     many = "1 cell" if len(cells) == 1 else f"{len(cells):,} cells"
-    return f"the best action is undetermined in {many}; first: row {row + 1}, column {column + 1}"
+    return f"{many}; first: row {row + 1}, column {column + 1}"
+
+
+def undetermined_text(world: World, plan: Plan) -> str:
+    """In how many cells the policy may not be optimal, and the first of them."""
+    return f"the best action is undetermined in {_counted(plan.undetermined.nonzero()[0], world)}"
 
 
 def solved_for(plan: Plan) -> str:

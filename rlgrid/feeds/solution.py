@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import gymnasium
+import numpy as np
 from numpy.typing import NDArray
 
 from rlgrid.feeds.feed import Chunk, no_episodes
@@ -32,7 +33,9 @@ class Solution:
         from rlgrid.planning.solve import solve  # loads Numba
 
         assert self.model is not None
-        agent.learner.table[...] = solve(self.model, self.method, discount=agent.learner.discount).q
+        q = solve(self.model, self.method, discount=agent.learner.discount).q
+        ends = (q > -np.inf).any(axis=1)  # elsewhere all actions are worth minus infinity, and the table says nothing
+        agent.learner.table[ends] = q[ends]
         return Chunk(None, no_episodes(), 1)
 
     def state(self) -> dict[str, NDArray[Any]]:

@@ -19,6 +19,7 @@ from rlgrid.kernels.sweeps import OUTWARD, Rows, choose_by_values, near_the_best
 from rlgrid.models.checks import check_policy, check_share, resolve_discount
 from rlgrid.models.model import Source, TabularModel, as_model
 from rlgrid.models.tables import TIE
+from rlgrid.planning.avoidance import avoiding
 from rlgrid.planning.certificate import enclosure
 from rlgrid.planning.decision import MOST_CELLS, MOST_STATES, Decision, decide, settle, spread
 from rlgrid.planning.fractions import check_size, not_optimal, optimal_fractions
@@ -27,7 +28,7 @@ from rlgrid.planning.methods import METHODS, Criterion
 from rlgrid.planning.plan import ActionTables, Plan
 from rlgrid.planning.policy_iteration import policy_iterations
 from rlgrid.planning.problem import MAX_SWEEPS, MethodResult, OnSweep, Problem, check_limits, check_work, uncertified
-from rlgrid.planning.undiscounted import cells_in_words, collapse, ending_choice, expand, towards_an_end
+from rlgrid.planning.undiscounted import NoEndError, cells_in_words, collapse, ending_choice, expand, towards_an_end
 
 #: States up to which fractions decide what float64 leaves in doubt; more can take half a minute.
 MOST_IN_FRACTIONS = 300
@@ -91,18 +92,9 @@ def solve(
     """
     chosen("method", method, METHODS)
     criterion = METHODS[method].criterion
-    if exact and criterion != Criterion.DISCOUNTED:
-        raise InputError(f'exact: found it with method "{method}"; allowed: with the methods for a discounted optimum')
+    _check_options(method, exact=exact, first_policy=first_policy is not None, horizon=horizon)
     epsilon = check_share("epsilon", epsilon)
     tol = check_limits(tol, on_limit, on_sweep, evaluation_sweeps=evaluation_sweeps, max_sweeps=max_sweeps)
-    if first_policy is not None and not METHODS[method].improves:
-        improving = " or ".join(f'"{name}"' for name, one in METHODS.items() if one.improves)
-        raise InputError(f'first_policy: found one with method "{method}"; allowed: with {improving}')
-    if horizon is not None and criterion != Criterion.FINITE_HORIZON:
-        with_one = " or ".join(
-            f'"{name}"' for name, one in METHODS.items() if one.criterion == Criterion.FINITE_HORIZON
-        )
-        raise InputError(f'horizon: found {shown(horizon)} with method "{method}"; allowed: with {with_one}')
     model = as_model(source)
     check_work(model, "evaluation_sweeps", evaluation_sweeps)
     if criterion == Criterion.AVERAGE_REWARD:
@@ -119,7 +111,18 @@ def solve(
         at_once = None if exact else METHODS[method].at_once
         if at_once is not None and (result := at_once(problem)) is not None:
             return _plan(problem, method, result)
-        problem = _collapsed(problem)
+        try:
+            problem = _collapsed(problem)
+        except NoEndError:
+            part = avoiding(model)
+            if epsilon > 0 or part.lost[model.start > 0].any():
+                raise
+            report = on_sweep and (lambda k, v: on_sweep(k, np.where(part.lost, -np.inf, v)))
+            plan = solve(
+                part.model, method, discount=discount, tol=tol, evaluation_sweeps=evaluation_sweeps,
+                max_sweeps=max_sweeps, on_limit=on_limit, on_sweep=report, first_policy=first_policy, exact=exact,
+            )  # fmt: skip
+            return _with_lost_states(model, plan, part.lost)
     if first_policy is not None:
         problem = replace(problem, first=_first_policy(problem, check_policy(model, first_policy)))
     if exact:
@@ -128,12 +131,42 @@ def solve(
     return _average_plan(problem, method, result) if result.gain is not None else _plan(problem, method, result)
 
 
+def _check_options(method: str, *, exact: bool, first_policy: bool, horizon: int | None) -> None:
+    """Refuse options that a method does not have."""
+    criterion = METHODS[method].criterion
+    if exact and criterion != Criterion.DISCOUNTED:
+        raise InputError(f'exact: found it with method "{method}"; allowed: with the methods for a discounted optimum')
+    if first_policy and not METHODS[method].improves:
+        improving = " or ".join(f'"{name}"' for name, one in METHODS.items() if one.improves)
+        raise InputError(f'first_policy: found one with method "{method}"; allowed: with {improving}')
+    if horizon is not None and criterion != Criterion.FINITE_HORIZON:
+        with_one = " or ".join(
+            f'"{name}"' for name, one in METHODS.items() if one.criterion == Criterion.FINITE_HORIZON
+        )
+        raise InputError(f'horizon: found {shown(horizon)} with method "{method}"; allowed: with {with_one}')
+
+
 def _collapsed(problem: Problem) -> Problem:
     """The problem; at discount 1 with components that can be kept to for free as one state."""
     if problem.discount < 1 or problem.collapsed is not None:
         return problem
     collapsed = collapse(problem.model, problem.rows, problem.epsilon)
     return replace(problem, given=collapsed.rows, collapsed=collapsed)
+
+
+def _with_lost_states(model: TabularModel, plan: Plan, lost: Bools) -> Plan:
+    """The plan of a model without its lost states, [S], for the model itself: they are worth minus infinity."""
+
+    def tables() -> ActionTables:
+        of_others = ActionTables(plan.q.copy(), plan.policy.copy(), plan.optimal_actions.copy(), plan.undetermined)
+        of_others.q[lost], of_others.optimal_actions[lost] = -np.inf, model.available[lost]
+        of_others.policy[lost] = np.eye(model.n_actions)[model.available[lost].argmax(axis=1)]
+        return of_others._replace(undetermined=plan.undetermined & ~lost)
+
+    exact = plan.exact_v
+    if exact is not None:
+        exact = tuple(None if gone else x for x, gone in zip(exact, lost.tolist(), strict=True))
+    return replace(plan, v=np.where(lost, -np.inf, plan.v), tables=tables, doubts=None, exact_v=exact)
 
 
 def _first_policy(problem: Problem, policy: Floats) -> Floats:

@@ -8,7 +8,9 @@ each of its states to each other one; the policies that never end stay in end co
    state, with one more row, which stops for a value of 0. Without that, v = T v would have many solutions.
 2. Another end component in which some policy collects a positive mean reward a step makes the optimum infinite; one in
    which the best mean is 0 makes it undefined, as sums go up and down for ever. Both are errors.
-3. A state from which no policy reaches an end or a stop has the value minus infinity. That is an error, too.
+3. A state from which no policy reaches an end or a stop has the value minus infinity. So does one whose actions may
+   all lead to such states; the others avoid them (:mod:`rlgrid.planning.avoidance`). It is an error where episodes may
+   start in one.
 
 In what is left some policy ends from everywhere, and every policy that does not has the value minus infinity somewhere:
 so v* is the only solution of v = T v in the collapsed model, and both value iteration from anywhere and policy
@@ -52,6 +54,10 @@ ZERO_GAIN = 1e-9
 MOST_OUTCOMES = 2**31
 
 
+class NoEndError(InputError):
+    """From some states no policy reaches an end."""
+
+
 class Collapsed(NamedTuple):
     """A model at discount 1 in which each component that can be kept to for free is one state: Q states, not S."""
 
@@ -89,7 +95,7 @@ def collapse(model: TabularModel, rows: Rows, epsilon: float) -> Collapsed:
     reached, ending = towards_an_end(collapsed, np.diff(collapsed.first) > 0)
     if not reached.all():
         lost = np.flatnonzero(~reached[number])
-        raise InputError(
+        raise NoEndError(
             f"{model.name}: at discount 1 no policy reaches an end from {cells_in_words(model, lost)}: "
             "the value there is minus infinity; allowed: a discount below 1, or a way to a terminal cell"
         )

@@ -114,6 +114,31 @@ def test_waiting_beside_a_loan() -> None:
     assert [solve(model, "backward_induction", horizon=h).v[0] for h in (1, 2, 9, 10)] == [1, 1, 1, 1]
 
 
+@pytest.mark.parametrize("method", EVERY_WAY)
+def test_a_pocket_that_never_ends_spoils_no_other_value(method: str) -> None:
+    """Two cells behind a wall; and a pit that the best policy avoids."""
+    pocket = world("S..#. ..G#.", "[reward]\nstep = -1")
+    plan = solve_by(method, pocket, discount=1)
+    assert np.abs(plan.v[[0, 1, 2, 3, 5, 6, 7]] - [-3, -2, -1, 0, -2, -1, 0]).max() <= plan.bound < 1e-9
+    assert plan.v[[4, 9]].tolist() == [-np.inf, -np.inf]
+    assert (plan.q[4] == -np.inf).all() and (plan.q[0] > -np.inf).all()
+    assert not plan.undetermined.any()
+    assert (plan.policy.sum(axis=1) == 1).all()
+    pit = world("S.G #.#", "[reward]\nstep = -1", actions="left right down")
+    plan = solve_by(method, pit, discount=1)
+    assert np.abs(plan.v[:3] - [-2, -1, 0]).max() <= plan.bound < 1e-9 and plan.v[4] == -np.inf
+    assert plan.q[1].tolist()[2] == -np.inf and plan.policy[:2, 1].tolist() == [1, 1]
+
+
+def test_a_pocket_in_fractions_and_while_it_is_watched() -> None:
+    pocket = world("S..#. ..G#.", '[reward]\nstep = "-1/3"')
+    plan = solve(pocket, exact=True)
+    assert plan.exact_v is not None and plan.exact_v[0] == -1 and plan.exact_v[4] is None
+    seen: list[NDArray[np.float64]] = []
+    solve(pocket, "value_iteration", on_sweep=lambda k, v: seen.append(v))
+    assert (seen[0][[4, 9]] == -np.inf).all() and np.isfinite(np.delete(seen[0], [4, 9])).all()
+
+
 def test_an_absorbing_trap() -> None:
     """The goal can be reached, but a slip may end in a cell that costs 1 a step for ever."""
     drawing = """
