@@ -204,7 +204,7 @@ def _refuse(model: TabularModel, rows: Rows, row: Ints, sign: str, whose: str) -
     what = {
         "positive": f"is infinite: reward can be collected for ever around {where}",
         "negative": f"is minus infinity: episodes go on for ever and pay negative rewards around {where}",
-        "zero": f"is undefined: around {where} rewards that cancel out can be collected for ever",
+        "zero": f"is undefined, up to rounding: around {where} rewards that cancel out can be collected for ever",
         "unknown": f"could not be shown to be finite: around {where} rewards of both signs can be collected for ever",
     }[sign]
     raise InputError(f"{model.name}: at discount 1 {whose} {what}; allowed: a discount below 1, or a terminal cell")
