@@ -241,13 +241,17 @@ def test_ctrl_c_waits_for_the_end_of_a_chunk(tmp_path: Path) -> None:
 
     env = TransformReward(Rushed(World.from_toml(NOISY)), lambda reward: reward)
     agent, counts = load_agent("q_learning", env, seed=5), Counts()
-    with pytest.raises(KeyboardInterrupt):
-        rlgrid.train(agent, env, steps=STEPS, observers=[counts])
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background begins without it
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            rlgrid.train(agent, env, steps=STEPS, observers=[counts])
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert env.unwrapped.steps == counts.steps >= 700
     same = load_agent("q_learning", noisy(), seed=5)
     rlgrid.train(same, noisy(), steps=counts.steps)
     assert learned(same) == learned(agent)
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_a_finished_run_can_be_made_longer_many_times(tmp_path: Path) -> None:
