@@ -390,8 +390,13 @@ class TabularModel:
         tables = counted_tables(batch, *shape, prior, prior_reward, seed, available, start, name)
         return cls(tables, *shape, name=name, discount=discount)
 
-    def with_tables(self, tables: Tables) -> TabularModel:
-        """The same states and actions under other tables, as a world's own rules make them."""
+    def with_tables(
+        self, tables: Tables, *, outcomes: tuple[Outcome, ...] | None = None, terminal: Bools | None = None
+    ) -> TabularModel:
+        """The same states and actions under other tables, as a world's own rules make them.
+
+        ``outcomes`` are those of the tables in fractions, where they are known; ``terminal`` [S] is as here by default.
+        """
         return TabularModel(
             tables,
             self.n_states,
@@ -401,7 +406,8 @@ class TabularModel:
             shape=self.shape,
             actions=self.actions,
             max_episode_steps=self.max_episode_steps,
-            terminal=self.terminal,
+            outcomes=outcomes,
+            terminal=self.terminal if terminal is None else terminal,
         )
 
     def place_of(self, state: int) -> str:

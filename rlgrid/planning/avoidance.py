@@ -9,7 +9,6 @@ import numpy as np
 
 from rlgrid.arrays import Bools
 from rlgrid.models.model import TabularModel
-from rlgrid.models.tables import Tables
 from rlgrid.planning.graph import closed_rows, edges, end_components, mean_rewards, rows_at, state_of_row, towards
 from rlgrid.worlds.numbers import Reward
 from rlgrid.worlds.outcomes import Outcome
@@ -49,37 +48,25 @@ def avoiding(model: TabularModel) -> Avoiding:
     """The model without the states whose value is minus infinity at discount 1, and without what may lead to them."""
     usable = rows_that_can_end(model, np.ones(model.n_states, np.bool_))
     lost: Bools = ~np.logical_or.reduceat(usable, np.arange(0, len(usable), model.n_actions))
+    return Avoiding(part_of(model, usable, lost), lost)
+
+
+def part_of(model: TabularModel, usable: Bools, left_out: Bools) -> TabularModel:
+    """The model with some of its rows [R] only; the states left out [S], to which they do not lead, are terminal."""
     t, row, n_codes = model.tables, model.row_of_outcome, len(model.tables.probability)
-    kept = usable[row]
-    resting = np.flatnonzero(np.repeat(lost, model.n_actions))
+    kept = usable[row] & ~left_out[row // model.n_actions]
+    resting = np.flatnonzero(np.repeat(left_out, model.n_actions))
     rows = np.concatenate([row[kept], resting])
     order = np.argsort(rows, kind="stable")
-    code = np.concatenate([t.code[kept].astype(np.int64), np.full(len(resting), n_codes)])
-    tables = Tables(
+    code = np.concatenate([t.code[kept].astype(np.int64), np.full(len(resting), n_codes)])[order]
+    tables = t._replace(
         first=np.concatenate([np.zeros(1, np.int64), np.cumsum(np.bincount(rows, minlength=len(usable)))]),
         next_state=np.concatenate([t.next_state[kept], resting // model.n_actions])[order].astype(np.int32),
-        code=code[order].astype(t.code.dtype if n_codes <= np.iinfo(t.code.dtype).max else np.uint32),
+        code=code.astype(t.code.dtype if n_codes <= np.iinfo(t.code.dtype).max else np.uint32),
         probability=np.append(t.probability, 1.0),
         reward=np.append(t.reward, 0.0),
         terminated=np.append(t.terminated, True),
         noise=np.append(t.noise, t.noise.dtype.type(-1)),
-        noise_values=t.noise_values,
-        noise_cumulative=t.noise_cumulative,
-        noise_std=t.noise_std,
-        start_state=t.start_state,
-        start_cumulative=t.start_cumulative,
     )
     rest = None if model.outcomes is None else (*model.outcomes, Outcome(Fraction(1), Reward((Fraction(0),)), True))
-    part = TabularModel(
-        tables,
-        model.n_states,
-        model.n_actions,
-        name=model.name,
-        discount=model.discount,
-        shape=model.shape,
-        actions=model.actions,
-        max_episode_steps=model.max_episode_steps,
-        outcomes=rest,
-        terminal=model.terminal | lost,
-    )
-    return Avoiding(part, lost)
+    return model.with_tables(tables, outcomes=rest, terminal=model.terminal | left_out)

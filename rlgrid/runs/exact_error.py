@@ -79,7 +79,7 @@ def solve_for(agent: Agent, model: TabularModel) -> Truth:
     Raises:
         InputError: where the exact values are not finite.
     """
-    from rlgrid.planning.avoidance import rows_that_can_end  # loads Numba
+    from rlgrid.planning.avoidance import part_of, rows_that_can_end  # loads Numba
     from rlgrid.planning.evaluation import action_values, evaluate_policy
     from rlgrid.planning.graph import rows_at
     from rlgrid.planning.solve import solve
@@ -98,7 +98,7 @@ def solve_for(agent: Agent, model: TabularModel) -> Truth:
             good: Bools = np.logical_or.reduceat(usable, np.arange(0, len(usable), model.n_actions))
             if agent.discount < 1 or usable.all() or not good[model.start > 0].all():
                 raise
-            plan = solve(_part_of(model, usable, ~good), discount=agent.discount)
+            plan = solve(part_of(model, usable, ~good), discount=agent.discount)
             v = np.where(good, plan.v, np.where(counted, -np.inf, np.nan))
     q = action_values(rows_at(model, agent.discount), v).reshape(model.n_states, model.n_actions)
     compared = ~model.terminal & counted & np.isfinite(v)
@@ -107,27 +107,6 @@ def solve_for(agent: Agent, model: TabularModel) -> Truth:
             f"{model.name}: the policy never ends, and its values are infinite; allowed: a discount below 1"
         )
     return Truth(model, v, q, compared, plan.bound)
-
-
-def _part_of(model: TabularModel, usable: Bools, left_out: Bools) -> TabularModel:
-    """The model with some of its rows [R] only; the states left out [S], to which they do not lead, are terminal."""
-    from rlgrid.models.model import TabularModel
-
-    t, row = model.tables, model.row_of_outcome
-    kept = usable[row]
-    row, code = row[kept], t.code[kept]
-    return TabularModel.from_transitions(
-        row // model.n_actions,
-        row % model.n_actions,
-        t.next_state[kept],
-        t.probability[code],
-        t.reward[code],
-        t.terminated[code],
-        n_states=model.n_states,
-        terminal=model.terminal | left_out,
-        start=model.start,
-        name=model.name,
-    )
 
 
 def greatest_error(agent: Agent, truth: Truth) -> float:
