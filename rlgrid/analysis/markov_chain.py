@@ -22,8 +22,9 @@ from rlgrid.models.checks import check_policy, resolve_discount
 from rlgrid.models.model import Source, TabularModel, as_model
 from rlgrid.models.tables import Tables
 from rlgrid.planning.block_gauss_seidel import collected
+from rlgrid.planning.certificate import UNIT
 from rlgrid.planning.chain import Chain, Values, chain_of, ending_probability, undiscounted_values, values_of_weights
-from rlgrid.planning.elimination import UNIT, Elimination
+from rlgrid.planning.elimination import Elimination
 from rlgrid.planning.evaluation import evaluate_exact
 from rlgrid.planning.graph import rows_at
 from rlgrid.planning.swept_system import SweptSystem, system_of

@@ -18,8 +18,9 @@ from rlgrid.kernels.sweeps import Rows
 from rlgrid.models.checks import check_policy
 from rlgrid.models.model import TabularModel
 from rlgrid.models.tables import row_sums
+from rlgrid.planning.certificate import UNIT
 from rlgrid.planning.components import Components, components_of
-from rlgrid.planning.elimination import UNIT, Elimination
+from rlgrid.planning.elimination import Elimination
 from rlgrid.planning.graph import rows_at
 from rlgrid.planning.linear_system import policy_values
 from rlgrid.planning.swept_system import SweptSystem, system_of

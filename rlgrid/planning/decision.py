@@ -144,7 +144,7 @@ def _scaled(rows: Rows) -> tuple[Rows, int]:
 def _upper_values(rows: Rows, found: _Enclosed, above: Floats) -> Floats:
     """Action values [R] at u = v + error + ``above`` [S], rounded up. Where none is above u, v* is not either.
 
-    At discount 1 that holds too, as they are rounded up by more than nothing (:mod:`rlgrid.planning.certificate`).
+    At discount 1 that holds too, as they are rounded up by more than nothing (:mod:`rlgrid.planning.inductive_proof`).
     """
     owner = state_of_row(rows)
     ahead = np.empty(len(owner))

@@ -36,6 +36,7 @@ from rlgrid.kernels.elimination import (
     substitute,
     substitute_transposed,
 )
+from rlgrid.planning.certificate import UNIT
 from rlgrid.planning.components import Components, components_of
 
 if TYPE_CHECKING:
@@ -61,9 +62,6 @@ _SPARSE_COST = 16
 
 #: Cells of a part of a map that are eliminated as they come.
 _SMALL_PART = 16
-
-#: What one rounding changes, relative.
-UNIT = 2.0**-53
 
 #: Chances to leave a state below this could have lost digits to underflow.
 LEAST = 1e-280

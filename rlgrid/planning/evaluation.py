@@ -19,14 +19,12 @@ from rlgrid.planning.block_gauss_seidel import MOST_PASSES, block_gauss_seidel, 
 from rlgrid.planning.chain import chain_of, discounted_values, undiscounted_values, values_of_weights
 from rlgrid.planning.fractions import policy_fractions
 from rlgrid.planning.graph import edges
+from rlgrid.planning.methods import DIRECT_STATES
 from rlgrid.planning.modified_policy_iteration import settled
 from rlgrid.planning.plan import ActionTables, Plan
 from rlgrid.planning.problem import MAX_SWEEPS, MethodResult, OnSweep, Problem, check_limits, uncertified
 from rlgrid.planning.stencils import grid_of, outcomes_repeat
 from rlgrid.planning.sweeping import gauss_seidel, value_iteration
-
-#: States up to which a direct solve is fast.
-DIRECT_STATES = 2_000
 
 #: Values of a direct solve whose proven error is at most this, relative to the largest, need no closer look.
 ACCURATE = 1e-10

@@ -58,6 +58,7 @@ def solve(
             the state that would change most), ``block_gauss_seidel`` (for large grids, outwards from where reward
             comes in), ``policy_iteration`` (Howard, with a sparse direct solve, from the uniform policy or, at
             discount 1, from one that ends; Alg. 4.2), ``truncated_policy_iteration`` (Alg. 4.3),
+            ``modified_policy_iteration`` (for what is no grid; Puterman, Sec. 6.5),
             ``linear_programming`` (a policy from HiGHS, its values from a direct solve), ``backward_induction`` (the
             optimum within a number of steps), or ``average_reward``. The latter is the best mean reward a step in the
             long run, without a discount, by relative value iteration; episodes that end start again at once, and
@@ -158,15 +159,19 @@ def _with_lost_states(model: TabularModel, plan: Plan, lost: Bools) -> Plan:
     """The plan of a model without its lost states, [S], for the model itself: they are worth minus infinity."""
 
     def tables() -> ActionTables:
-        of_others = ActionTables(plan.q.copy(), plan.policy.copy(), plan.optimal_actions.copy(), plan.undetermined)
-        of_others.q[lost], of_others.optimal_actions[lost] = -np.inf, model.available[lost]
-        of_others.policy[lost] = np.eye(model.n_actions)[model.available[lost].argmax(axis=1)]
-        return of_others._replace(undetermined=plan.undetermined & ~lost)
+        q, policy, optimal = plan.q.copy(), plan.policy.copy(), plan.optimal_actions.copy()
+        doubtful = plan._tables.undetermined.copy()  # without a closer look, which takes longer
+        q[lost], optimal[lost], doubtful[lost] = -np.inf, model.available[lost], False
+        policy[lost] = np.eye(model.n_actions)[model.available[lost].argmax(axis=1)]
+        return ActionTables(q, policy, optimal, doubtful)
+
+    def doubts(_: ActionTables) -> Bools:
+        return plan.undetermined & ~lost
 
     exact = plan.exact_v
     if exact is not None:
         exact = tuple(None if gone else x for x, gone in zip(exact, lost.tolist(), strict=True))
-    return replace(plan, v=np.where(lost, -np.inf, plan.v), tables=tables, doubts=None, exact_v=exact)
+    return replace(plan, v=np.where(lost, -np.inf, plan.v), tables=tables, doubts=doubts, exact_v=exact)
 
 
 def _first_policy(problem: Problem, policy: Floats) -> Floats:
